@@ -1,0 +1,1 @@
+"""One file, one experiment; default.py holds every field."""

@@ -1,0 +1,50 @@
+"""Every field of a configuration, with its default. The experiments beside this file change some.
+
+A field is overridden on the command line, as in --config.model.base_features=16.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  config = ConfigDict()
+
+  # Initial weights and the order of the films follow from it.
+  config.seed = 0
+  # Side of the network's input in pixels; films are scaled to it.
+  config.image_size = 256
+  config.batch_size = 16
+  config.num_epochs = 50
+
+  config.dataset = dataset = ConfigDict()
+  # covid_qu_ex, cxr_phantom, or a Python module that defines a TFDS builder.
+  dataset.name = "covid_qu_ex"
+  # Where records are kept; empty for ~/tensorflow_datasets.
+  dataset.data_dir = ""
+  # Folder of the downloaded archive; empty for downloads/manual under data_dir.
+  dataset.manual_dir = ""
+  # covid: COVID-19 films only. all: Non-COVID and Normal films too.
+  dataset.cohort = "covid"
+  dataset.image_key = "image"
+  dataset.mask_key = "infection_mask"
+
+  config.model = model = ConfigDict()
+  model.name = "unet"
+  # Channels of the first level; each level below has twice as many.
+  model.base_features = 32
+
+  config.loss = loss = ConfigDict()
+  loss.name = "bce"
+
+  config.optimizer = optimizer = ConfigDict()
+  optimizer.name = "adam"
+  optimizer.learning_rate = 1e-3
+
+  config.eval = evaluation = ConfigDict()
+  # Side at which masks are compared, in pixels: that of the stored masks of COVID-QU-Ex.
+  evaluation.image_size = 256
+  evaluation.batch_size = 16
+  # A pixel is called infected where its probability is above it.
+  evaluation.threshold = 0.5
+
+  return config.lock()

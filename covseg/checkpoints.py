@@ -1,0 +1,93 @@
+"""Checkpoints of a run: the latest, and the best by validation Dice. Only this module knows Orbax."""
+
+import pathlib
+from typing import Any
+
+import jax
+from orbax.checkpoint.experimental import v1 as ocp
+
+from covseg.train_state import TrainState
+
+_policies = ocp.training.preservation_policies
+
+
+class Checkpoints:
+  """The checkpoints in a folder, each under the number of its step.
+
+  A checkpoint appears under its name only when it is complete, and an old one goes only after that:
+  a process killed, or a disk filled, at any moment leaves the previous ones whole.
+  """
+
+  def __init__(self, folder: pathlib.Path):
+    # Orbax writes where it is told, wherever the process is: it wants an absolute path.
+    self._checkpointer = ocp.training.Checkpointer(
+      folder.absolute(),
+      save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+      preservation_policy=_policies.AnyPreservationPolicy(
+        [
+          _policies.LatestN(1),
+          _policies.BestN(get_metric_fn=_val_dice, n=1, keep_checkpoints_without_metrics=False),
+        ]
+      ),
+      cleanup_tmp_directories=True,
+    )
+
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, *exc_info: object) -> None:
+    self._checkpointer.close()
+
+  @property
+  def latest_step(self) -> int | None:
+    """Step of the latest checkpoint; None without one."""
+    latest = self._checkpointer.latest
+    return latest.step if latest else None
+
+  @property
+  def best_step(self) -> int | None:
+    """Step of the checkpoint with the highest validation Dice, the later of equals."""
+    validated = [c for c in self._checkpointer.checkpoints if c.metrics]
+    return max(validated, key=lambda c: (_val_dice(c.metrics), c.step)).step if validated else None
+
+  def val_dice(self, step: int) -> float | None:
+    """Validation Dice of a checkpoint; None if it was saved before it was validated."""
+    (found,) = [c for c in self._checkpointer.checkpoints if c.step == step]
+    return _val_dice(found.metrics) if found.metrics else None
+
+  def save(
+    self, state: TrainState, val_dice: float | None = None, epoch_losses: list[float] | None = None
+  ) -> None:
+    """Saves a state under its step.
+
+    Args:
+      state: what to save.
+      val_dice: its validation Dice, at the end of an epoch.
+      epoch_losses: within an epoch, the losses of its steps so far.
+
+    Raises:
+      OSError: it could not be written; the checkpoints before it are as they were.
+    """
+    try:
+      self._checkpointer.save(
+        int(state.step),
+        state,
+        overwrite=True,
+        metrics=None if val_dice is None else {"val_dice": val_dice},
+        custom_metadata={"epoch_losses": epoch_losses or []},
+      )
+    except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+      raise OSError(
+        f"The checkpoint of step {int(state.step)} could not be written to "
+        f"{self._checkpointer.directory}: {error}. The last good one, of step {self.latest_step}, is "
+        "kept. Make room (or writing possible) there and run the same command to go on from it."
+      ) from error
+
+  def restore(self, step: int, like: TrainState) -> tuple[TrainState, list[float]]:
+    """State of a checkpoint, and the losses of its epoch so far; `like` tells shapes and types."""
+    state = self._checkpointer.load(step, like)
+    return state, self._checkpointer.metadata(step).custom_metadata["epoch_losses"]
+
+
+def _val_dice(metrics: Any) -> float:
+  return metrics["val_dice"]

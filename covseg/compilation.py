@@ -1,0 +1,63 @@
+"""How XLA compiles here: the persistent cache, and the faster kernels it has for CPUs."""
+
+import functools
+import hashlib
+import logging
+import os
+import pathlib
+import platform
+
+import jax
+
+logger = logging.getLogger(__name__)
+
+# XLA:CPU ships the YNNPACK kernels but leaves them off. With them, the 3x3 convolutions of a U-Net
+# and their gradients run 1.5 to 3 times as fast, equal to float32 rounding.
+_CPU_OPTIONS = {
+  "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+}
+
+
+def enable_cache() -> None:
+  """Keeps compiled programs on disk, so that a second run starts at once.
+
+  In $JAX_COMPILATION_CACHE_DIR if that is set, else in a folder per processor model under the user's
+  cache folder: a program compiled for one processor may not run on another.
+  """
+  if jax.config.jax_compilation_cache_dir:
+    return
+  root = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+  try:
+    folder = root / "covseg" / "xla" / _processor()
+    folder.mkdir(parents=True, exist_ok=True)
+  except (OSError, RuntimeError) as error:  # A read-only or missing home folder.
+    logger.warning("No compilation cache: %s", error)
+    return
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def jit(function, **kwargs):
+  """`jax.jit` with the options that suit the default backend."""
+  return jax.jit(function, compiler_options=_compiler_options(), **kwargs)
+
+
+@functools.cache
+def _compiler_options() -> dict[str, str] | None:
+  if jax.default_backend() != "cpu":
+    return None
+  try:
+    jax.jit(lambda x: x + 1, compiler_options=_CPU_OPTIONS)(0.0)
+  except jax.errors.JaxRuntimeError:  # A jaxlib that does not know an option.
+    logger.warning("This jaxlib lacks the fast CPU kernels; training will take longer.")
+    return None
+  return _CPU_OPTIONS
+
+
+def _processor() -> str:
+  """Name of the processor's instruction set, short and stable."""
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    features = next(line for line in lines if line.startswith(("flags", "Features")))
+  except (OSError, StopIteration):
+    features = platform.processor()
+  return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"

@@ -1,0 +1,90 @@
+"""What a configuration may hold, checked where it enters, and how two of them differ."""
+
+import difflib
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from covseg.losses import LOSSES
+from covseg.models import NETWORKS
+from covseg.train_state import OPTIMIZERS
+
+# Fields that may change between the start of a run and its resumption: they say where things are, or
+# how they are measured, but do not change what is trained.
+_FREE_FIELDS = {
+  "dataset.data_dir",
+  "dataset.manual_dir",
+  "eval.batch_size",
+  "num_epochs",
+}
+
+
+def check(config: ConfigDict) -> None:
+  """Raises ValueError if a field has a value that cannot work; it names the field and the choices."""
+  choices = {"model.name": NETWORKS, "loss.name": LOSSES, "optimizer.name": OPTIMIZERS}
+  fields = flat(config)
+  for field, known in choices.items():
+    if fields[field] not in known:
+      raise ValueError(
+        f"{field}={fields[field]!r} is not known; it is one of {', '.join(known)}"
+        f"{_did_you_mean(fields[field], known)}."
+      )
+  at_least = {
+    "image_size": 16,
+    "batch_size": 1,
+    "num_epochs": 1,
+    "model.base_features": 1,
+    "eval.image_size": 16,
+    "eval.batch_size": 1,
+  }
+  for field, least in at_least.items():
+    if fields[field] < least:
+      raise ValueError(f"{field}={fields[field]} is too small; it is at least {least}.")
+  rate = fields["optimizer.learning_rate"]
+  if not (math.isfinite(rate) and rate > 0):
+    raise ValueError(f"optimizer.learning_rate={rate} must be a positive number.")
+  if not 0 < fields["eval.threshold"] < 1:
+    raise ValueError(f"eval.threshold={fields['eval.threshold']} must lie between 0 and 1.")
+
+
+def flat(config: ConfigDict) -> dict[str, Any]:
+  """{"model.base_features": 32, ...} of all fields."""
+  return _flat(json.loads(to_json(config)))
+
+
+def to_json(config: ConfigDict) -> str:
+  """The configuration as JSON, as `config.json` holds it."""
+  return json.dumps(config.to_dict(), indent=2)
+
+
+def from_json(text: str) -> ConfigDict:
+  """The configuration that `to_json` wrote."""
+  return ConfigDict(json.loads(text))
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """Lines "field: old -> new" of the fields that a resumed run must share with its beginning."""
+  old_fields, new_fields = flat(old), flat(new)
+  return [
+    f"{field}: {old_fields.get(field, 'absent')!r} -> {new_fields.get(field, 'absent')!r}"
+    for field in sorted(old_fields.keys() | new_fields.keys())
+    if field not in _FREE_FIELDS and old_fields.get(field) != new_fields.get(field)
+  ]
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  flattened = {}
+  for name, value in fields.items():
+    if isinstance(value, dict):
+      flattened.update(_flat(value, f"{prefix}{name}."))
+    else:
+      flattened[prefix + name] = value
+  return flattened
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+  near = difflib.get_close_matches(name, known, n=1)
+  return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,128 @@
+"""Evaluation of a network on the films of a split: counts of pixels, protocols, files."""
+
+import csv
+import functools
+import io
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from covseg import compilation, metrics
+from covseg.workdir import write_whole
+from input_pipeline.batches import eval_batches
+from input_pipeline.films import Films
+
+EvalStep = Callable[[Any, dict[str, np.ndarray]], tuple[jax.Array, jax.Array]]
+
+
+def to_network(images: jax.Array) -> jax.Array:
+  """float32 (B, H, W, 1) in [0, 1] of uint8 images (B, H, W)."""
+  return images[..., None].astype(jnp.float32) / 255
+
+
+@functools.cache
+def create_eval_step(model: nn.Module, threshold: float) -> EvalStep:
+  """Jitted function of variables and a batch.
+
+  It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the
+  comparison, and returns counts, int32 (B, 4), and probabilities, float32 (B, H, W).
+  """
+
+  def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    logits = model.apply(variables, to_network(batch["image"]), train=False)["infection"][..., 0]
+    logits = jax.image.resize(logits, batch["mask"].shape, "bilinear")
+    probabilities = jax.nn.sigmoid(logits)
+    return metrics.confusion_counts(probabilities > threshold, batch["mask"]), probabilities
+
+  return compilation.jit(eval_step)
+
+
+def count_pixels(
+  eval_step: EvalStep, variables: Any, images: np.ndarray, masks: np.ndarray, batch_size: int
+) -> Iterator[np.ndarray]:
+  """Counts of each film in turn, int64 (4,), of images at the network's size and full-size masks."""
+  for batch, num_real in eval_batches(images, masks, batch_size):
+    counts, _ = eval_step(variables, batch)
+    yield from np.asarray(counts[:num_real], np.int64)
+
+
+def summarize(counts: np.ndarray) -> dict[str, Any]:
+  """Every protocol, from the counts (N, 4) of all films.
+
+  - per_image: the mean over films with an infection (on COVID-QU-Ex: the COVID-19 films);
+  - pooled: all pixels of those films counted together;
+  - with_negatives: the mean over all films, where empty on empty counts as 1, with image-level
+    sensitivity and specificity; None where every film has an infection.
+  """
+  tp, fp, fn, _ = counts.T
+  infected, called = tp + fn > 0, tp + fp > 0
+  with_negatives = None
+  if not infected.all():
+    with_negatives = {
+      **_means(counts),
+      "sensitivity": _mean(called[infected]),
+      "specificity": _mean(~called[~infected]),
+    }
+  pooled = {name: float(f(counts[infected].sum(axis=0))) for name, f in _METRICS.items()}
+  return {
+    "per_image": _means(counts[infected]),
+    "pooled": {"num_images": int(infected.sum()), **pooled},
+    "with_negatives": with_negatives,
+  }
+
+
+def write_evaluation(
+  folder: pathlib.Path, films: Films, counts: np.ndarray, about: dict[str, Any]
+) -> dict[str, Any]:
+  """Writes metrics.json and per_image.csv, and returns what metrics.json holds."""
+  summary = {**about, **summarize(counts)}
+  table = io.StringIO()
+  writer = csv.writer(table, lineterminator="\n")
+  writer.writerow(["id", "label", *_METRICS, "true_pixels", "predicted_pixels"])
+  columns = [f(counts) for f in _METRICS.values()]
+  tp, fp, fn, _ = counts.T
+  for film_id, label, *values, true_pixels, predicted_pixels in zip(
+    films.ids, films.labels, *columns, tp + fn, tp + fp, strict=True
+  ):
+    writer.writerow([film_id, label, *(f"{v:.6f}" for v in values), true_pixels, predicted_pixels])
+  write_whole(folder / "per_image.csv", table.getvalue())
+  write_whole(folder / "metrics.json", json.dumps(summary, indent=2) + "\n")
+  return summary
+
+
+def headline(summary: dict[str, Any]) -> str:
+  """The figures of an evaluation in one line, with the protocol."""
+  means = summary["per_image"]
+  if not means["num_images"]:
+    return f"{summary['split']}: no film has an infection, so there is no per-image Dice"
+  return (
+    f"{summary['split']}, mean per image over {means['num_images']} films with infection: "
+    f"Dice {means['dice']:.4f}, IoU {means['iou']:.4f}, "
+    f"pixel accuracy {means['pixel_accuracy']:.4f}; all pixels pooled: "
+    f"Dice {summary['pooled']['dice']:.4f}"
+  )
+
+
+_METRICS = {
+  "dice": metrics.dice,
+  "iou": metrics.iou,
+  "pixel_accuracy": metrics.pixel_accuracy,
+  "precision": metrics.precision,
+  "recall": metrics.recall,
+}
+
+
+def _means(counts: np.ndarray) -> dict[str, Any]:
+  means = {name: _mean(f(counts)) for name, f in _METRICS.items()}
+  return {"num_images": len(counts), **means}
+
+
+def _mean(values: np.ndarray) -> float | None:
+  """The mean; None of nothing."""
+  return float(np.mean(values)) if len(values) else None

@@ -1,0 +1,35 @@
+"""U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597), with batch norm."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from covseg.models import blocks
+
+
+class UNet(nn.Module):
+  """U-Net of four levels; 7.8 M parameters at 32 base features.
+
+  Attributes:
+    base_features: channels of the first level; each level below has twice as many.
+  """
+
+  base_features: int
+  num_levels: int = 4
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+    """Logits {"infection": (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    _, h, w, _ = images.shape
+    x = blocks.pad_to_multiple(images, 2**self.num_levels)
+    skips = []
+    for level in range(self.num_levels):
+      x = blocks.DoubleConv(self.base_features * 2**level)(x, train)
+      skips.append(x)
+      x = nn.max_pool(x, (2, 2), strides=(2, 2))
+    x = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
+    for skip in reversed(skips):
+      x = blocks.UpConv(skip.shape[-1])(x)
+      x = blocks.DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1), train)
+    logits = nn.Conv(1, (1, 1), name="infection")(x)
+    return {"infection": logits[:, :h, :w]}

@@ -1,0 +1,45 @@
+"""Pictures of films, truths and predictions."""
+
+import numpy as np
+
+# Okabe and Ito's sky blue and orange, which colour-blind readers tell apart.
+TRUTH_COLOR = np.array([86, 180, 233], np.uint8)
+PREDICTION_COLOR = np.array([230, 159, 0], np.uint8)
+
+
+def panel(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+  """A row per film: image, truth, prediction, and the outlines of both over the image.
+
+  Args:
+    images: uint8 (N, H, W).
+    masks: bool (N, H, W), the truth.
+    predictions: bool (N, H, W).
+
+  Returns:
+    uint8 (N * H, 4 * W, 3).
+  """
+  rows = []
+  for image, mask, prediction in zip(images, masks, predictions, strict=True):
+    film = np.repeat(image[..., None], 3, axis=-1)
+    both = outlined(outlined(film, mask, TRUTH_COLOR), prediction, PREDICTION_COLOR)
+    tiles = [film, filled(film, mask, TRUTH_COLOR), filled(film, prediction, PREDICTION_COLOR), both]
+    rows.append(np.concatenate(tiles, axis=1))
+  return np.concatenate(rows, axis=0)
+
+
+def filled(film: np.ndarray, mask: np.ndarray, color: np.ndarray) -> np.ndarray:
+  """RGB film (H, W, 3) with a mask tinted half-way in a colour."""
+  tinted = film.copy()
+  tinted[mask] = film[mask] // 2 + color // 2
+  return tinted
+
+
+def outlined(film: np.ndarray, mask: np.ndarray, color: np.ndarray) -> np.ndarray:
+  """RGB film (H, W, 3) with the inner border of a mask drawn, two pixels wide."""
+  inner = mask
+  for _ in range(2):
+    padded = np.pad(inner, 1)
+    inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+  drawn = film.copy()
+  drawn[mask & ~inner] = color
+  return drawn

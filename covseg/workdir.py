@@ -1,0 +1,93 @@
+"""What a run leaves behind, and the names of its parts."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from covseg import configuration
+
+
+class Workdir:
+  """A run's folder: config.json, metrics.jsonl, checkpoints/, tensorboard/, evaluation/."""
+
+  def __init__(self, path: pathlib.Path | str):
+    self.path = pathlib.Path(path).expanduser()
+    self.config_file = self.path / "config.json"
+    self.metrics_file = self.path / "metrics.jsonl"
+    self.samples_file = self.path / "validation_samples.png"
+    self.checkpoints = self.path / "checkpoints"
+    self.tensorboard = self.path / "tensorboard"
+
+  def evaluation(self, split: str) -> pathlib.Path:
+    """Folder of the evaluation on a split."""
+    return self.path / "evaluation" / split
+
+  def check(self, config: ConfigDict) -> None:
+    """Raises ValueError unless a run of `config` may begin or go on here; writes nothing."""
+    if self.path.exists() and not self.path.is_dir():
+      raise ValueError(f"--workdir={self.path} is a file; name a folder, new or of an earlier run.")
+    if not self.config_file.exists():
+      if self.checkpoints.exists():
+        raise ValueError(
+          f"{self.path} has checkpoints but no config.json, so what they are of is not known. "
+          "Choose another --workdir, or delete this one."
+        )
+      return
+    different = configuration.differences(self.read_config(), config)
+    if different:
+      raise ValueError(
+        f"{self.path} holds a run of another configuration, which cannot go on with this one: "
+        f"{'; '.join(different)}. Choose another --workdir, or put these fields back."
+      )
+
+  def read_config(self) -> ConfigDict:
+    """The configuration of the run.
+
+    Raises:
+      ValueError: there is none, or it is damaged.
+    """
+    try:
+      return configuration.from_json(self.config_file.read_text())
+    except FileNotFoundError as error:
+      raise ValueError(f"{self.path} is no workdir: it has no config.json.") from error
+    except json.JSONDecodeError as error:
+      raise ValueError(f"{self.config_file} is damaged: {error}") from error
+
+  def write_config(self, config: ConfigDict) -> None:
+    """Makes the folder, if need be, and writes config.json."""
+    self.path.mkdir(parents=True, exist_ok=True)
+    write_whole(self.config_file, configuration.to_json(config) + "\n")
+
+  def truncate_metrics(self, last_step: int) -> None:
+    """Drops the lines of metrics.jsonl that lie beyond the step a run goes on from."""
+    if self.metrics_file.exists():
+      lines = self.metrics_file.read_text().splitlines(keepends=True)
+      kept = [line for line in lines if _step(line) <= last_step]
+      write_whole(self.metrics_file, "".join(kept))
+
+  def append_metrics(self, metrics: dict[str, Any]) -> None:
+    """Appends a line to metrics.jsonl."""
+    with self.metrics_file.open("a") as file:
+      file.write(json.dumps(metrics) + "\n")
+
+
+def write_whole(path: pathlib.Path, content: str | bytes) -> None:
+  """Writes a file so that it is never seen half-written: beside its place, then renamed."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  beside = path.with_name(f".{path.name}.{os.getpid()}")
+  try:
+    beside.write_bytes(content.encode() if isinstance(content, str) else content)
+    beside.replace(path)
+  finally:
+    beside.unlink(missing_ok=True)
+
+
+def _step(line: str) -> float:
+  """Step of a line of metrics; infinity where a kill cut the line short."""
+  try:
+    return json.loads(line)["step"]
+  except json.JSONDecodeError:
+    return float("inf")

@@ -1,0 +1,1 @@
+"""COVID-QU-Ex, Infection Segmentation Data: the TFDS builder and the reader of its archive."""

@@ -1,0 +1,1 @@
+"""Synthetic chest films: the TFDS builder and the drawing of one film."""

@@ -1,0 +1,38 @@
+"""Trains a network and evaluates it.
+
+  python main.py --config=configs/unet.py --workdir=runs/unet
+
+Any field of the configuration can be overridden, as in --config.model.base_features=16. The same
+command on the same workdir goes on where it stopped.
+"""
+
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from covseg import command_line
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "File of the configuration.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: configuration, logs, weights.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: list[str]) -> None:
+  if len(argv) > 1:
+    raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+
+  from covseg import train  # Here, so that --help and a mistyped flag answer at once.
+
+  command_line.set_up_logging()
+  with command_line.errors_in_plain_words():
+    train.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  with command_line.errors_in_plain_words(AttributeError, KeyError, TypeError, status=2):
+    return app.parse_flags_with_usage(argv)
+
+
+if __name__ == "__main__":
+  sys.exit(app.run(main, flags_parser=parse_flags))
