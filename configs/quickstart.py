@@ -1,6 +1,6 @@
 """The whole way, from data to evaluation, on synthetic films: no download, under 2 minutes on 2 cores.
 
-  python main.py --config=configs/quickstart.py --workdir=runs/quickstart
+python main.py --config=configs/quickstart.py --workdir=runs/quickstart
 
 """
 

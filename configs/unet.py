@@ -1,6 +1,6 @@
 """U-Net as the paper trains it: BCE, Adam at a fixed rate, 256x256, COVID-19 films only.
 
-  python main.py --config=configs/unet.py --workdir=runs/unet
+python main.py --config=configs/unet.py --workdir=runs/unet
 
 """
 

@@ -1,6 +1,8 @@
 """Checkpoints of a run: the latest, and the best by validation Dice. Only this module knows Orbax."""
 
+import errno
 import pathlib
+import shutil
 from typing import Any
 
 import jax
@@ -35,8 +37,9 @@ class Checkpoints:
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, *exc_info: object) -> None:
-    self._checkpointer.close()
+  def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+    if error_type is None:  # Else a save may have failed, and closing would raise that again.
+      self._checkpointer.close()
 
   @property
   def latest_step(self) -> int | None:
@@ -49,11 +52,6 @@ class Checkpoints:
     """Step of the checkpoint with the highest validation Dice, the later of equals."""
     validated = [c for c in self._checkpointer.checkpoints if c.metrics]
     return max(validated, key=lambda c: (_val_dice(c.metrics), c.step)).step if validated else None
-
-  def val_dice(self, step: int) -> float | None:
-    """Validation Dice of a checkpoint; None if it was saved before it was validated."""
-    (found,) = [c for c in self._checkpointer.checkpoints if c.step == step]
-    return _val_dice(found.metrics) if found.metrics else None
 
   def save(
     self, state: TrainState, val_dice: float | None = None, epoch_losses: list[float] | None = None
@@ -68,7 +66,12 @@ class Checkpoints:
     Raises:
       OSError: it could not be written; the checkpoints before it are as they were.
     """
+    folder, kept = self._checkpointer.directory, self.latest_step
     try:
+      needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+      free = shutil.disk_usage(folder).free
+      if free < needed:
+        raise OSError(errno.ENOSPC, f"it takes {needed:,} bytes, and the disk has {free:,} left")
       self._checkpointer.save(
         int(state.step),
         state,
@@ -78,9 +81,8 @@ class Checkpoints:
       )
     except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
       raise OSError(
-        f"The checkpoint of step {int(state.step)} could not be written to "
-        f"{self._checkpointer.directory}: {error}. The last good one, of step {self.latest_step}, is "
-        "kept. Make room (or writing possible) there and run the same command to go on from it."
+        f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. The last good "
+        f"one, of step {kept}, is kept. Make room there, and run the same command to go on from it."
       ) from error
 
   def restore(self, step: int, like: TrainState) -> tuple[TrainState, list[float]]:

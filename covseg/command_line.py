@@ -18,9 +18,7 @@ def set_up_logging() -> None:
 
 
 @contextlib.contextmanager
-def errors_in_plain_words(
-  *kinds: type[Exception], status: int = 1
-) -> Iterator[None]:
+def errors_in_plain_words(*kinds: type[Exception], status: int = 1) -> Iterator[None]:
   """Ends the process with a paragraph, in place of a traceback, for errors that a user can mend.
 
   With the environment variable COVSEG_TRACEBACK set, the traceback is shown.

@@ -22,7 +22,12 @@ def panel(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray) -> np.
   for image, mask, prediction in zip(images, masks, predictions, strict=True):
     film = np.repeat(image[..., None], 3, axis=-1)
     both = outlined(outlined(film, mask, TRUTH_COLOR), prediction, PREDICTION_COLOR)
-    tiles = [film, filled(film, mask, TRUTH_COLOR), filled(film, prediction, PREDICTION_COLOR), both]
+    tiles = [
+      film,
+      filled(film, mask, TRUTH_COLOR),
+      filled(film, prediction, PREDICTION_COLOR),
+      both,
+    ]
     rows.append(np.concatenate(tiles, axis=1))
   return np.concatenate(rows, axis=0)
 

@@ -5,7 +5,6 @@ import io
 import time
 
 import numpy as np
-import tensorboardX
 from PIL import Image
 from tqdm import tqdm
 
@@ -15,9 +14,7 @@ from covseg.workdir import Workdir, write_whole
 class RunLog(contextlib.ExitStack):
   """Log of a run from a step on; what was logged beyond that step is dropped."""
 
-  def __init__(
-    self, workdir: Workdir, num_epochs: int, steps_per_epoch: int, batch_size: int, epoch: int
-  ):
+  def __init__(self, workdir: Workdir, num_epochs: int, steps_per_epoch: int, batch_size: int, epoch: int):
     """Opens the files.
 
     Args:
@@ -27,6 +24,8 @@ class RunLog(contextlib.ExitStack):
       batch_size: films of a step.
       epoch: the epoch that the run goes on in, from 0.
     """
+    import tensorboardX  # Here, because it imports PyTorch where that is installed.
+
     super().__init__()
     self._workdir = workdir
     self._batch_size = batch_size

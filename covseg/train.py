@@ -35,9 +35,7 @@ TrainStep = Callable[[TrainState, dict[str, np.ndarray]], tuple[TrainState, jax.
 
 
 @functools.cache
-def create_train_step(
-  model: nn.Module, optimizer: optax.GradientTransformation, loss_name: str
-) -> TrainStep:
+def create_train_step(model: nn.Module, optimizer: optax.GradientTransformation, loss_name: str) -> TrainStep:
   """Jitted function of a state and a batch, {"image": uint8 (B, H, W), "mask": bool (B, H, W)}.
 
   It returns the next state and the batch's loss, float32 (); the state passed in is given up.
@@ -100,9 +98,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   films = splits[split]
   images = resized(films, config.image_size).images
   eval_step = evaluate.create_eval_step(model, config.eval.threshold)
-  counts = evaluate.count_pixels(
-    eval_step, best.variables(), images, films.masks, config.eval.batch_size
-  )
+  counts = evaluate.count_pixels(eval_step, best.variables(), images, films.masks, config.eval.batch_size)
   about = {"split": split, "threshold": config.eval.threshold, "step": int(best.step)}
   folder = workdir.evaluation(split)
   print(evaluate.headline(evaluate.write_evaluation(folder, films, np.stack(list(counts)), about)))
@@ -167,6 +163,14 @@ def _train(
   with RunLog(workdir, config.num_epochs, steps, config.batch_size, epoch) as log:
     for epoch in range(epoch, config.num_epochs):  # noqa: B020
       state = _train_epoch(train_step, state, batches, losses, steps, log, stop_asked)
+      if not np.isfinite(losses).all():
+        bad = int(np.argmin(np.isfinite(losses)))
+        raise FloatingPointError(
+          f"The loss became {losses[bad]} at step {epoch * steps + bad + 1} (epoch {epoch + 1}, "
+          f"learning rate {config.optimizer.learning_rate:g}). The last good checkpoint, of step "
+          f"{checkpoints.latest_step}, is kept in {workdir.checkpoints}. Try a smaller "
+          "--config.optimizer.learning_rate in a new --workdir."
+        )
       counts = evaluate.count_pixels(
         eval_step, state.variables(), validation_images, validation.masks, config.eval.batch_size
       )
@@ -200,24 +204,20 @@ def _train_epoch(
   log: RunLog,
   stop_asked: Callable[[], bool],
 ) -> TrainState:
-  """The state after the steps that an epoch still lacks, or when a stop is asked for.
+  """The state after the steps that an epoch still lacks; earlier, if a stop is asked for or a loss is
+  not finite.
 
-  A step's loss, appended to `losses`, is waited for only when the next step is under way and the
-  batch after that is being prepared, so the device does not wait for the host.
-
-  Raises:
-    FloatingPointError: a loss is not finite.
+  A step's loss is waited for, and appended to `losses`, only when the next step is under way, so the
+  device computes while the host prepares the next batch.
   """
   running = None
 
   def finish(loss: jax.Array) -> None:
     losses.append(float(loss))
-    if not math.isfinite(losses[-1]):
-      raise FloatingPointError(f"the loss became {losses[-1]}")
     log.step(losses[-1])
 
   for _ in range(num_steps - len(losses)):
-    if stop_asked():
+    if stop_asked() or (losses and not math.isfinite(losses[-1])):
       break
     state, loss = train_step(state, next(batches))
     if running is not None:

@@ -52,9 +52,6 @@ def eval_batches(
     num_real = len(batch["image"])
     padding = batch_size - num_real
     yield (
-      {
-        name: np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1))
-        for name, array in batch.items()
-      },
+      {name: np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1)) for name, array in batch.items()},
       num_real,
     )

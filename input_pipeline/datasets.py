@@ -11,9 +11,7 @@ from ml_collections import ConfigDict
 
 logger = logging.getLogger(__name__)
 
-_SHIPPED = {
-  name: f"input_pipeline.{name}.{name}_dataset_builder" for name in ("covid_qu_ex", "cxr_phantom")
-}
+_SHIPPED = {name: f"input_pipeline.{name}.{name}_dataset_builder" for name in ("covid_qu_ex", "cxr_phantom")}
 
 
 def prepare(config: ConfigDict) -> tfds.core.DatasetBuilder:
@@ -30,9 +28,8 @@ def prepare(config: ConfigDict) -> tfds.core.DatasetBuilder:
     ValueError: they are there but not as they should be, or the name or the cohort is unknown.
   """
   builder = _create_builder(config)
-  manual_dir = pathlib.Path(
-    config.manual_dir or pathlib.Path(builder.data_path.parent, "../..", "downloads", "manual")
-  ).expanduser()
+  data_dir = config.data_dir or tfds.core.constants.DATA_DIR
+  manual_dir = pathlib.Path(config.manual_dir or f"{data_dir}/downloads/manual").expanduser()
   is_built = builder.data_path.exists()
   reason = _reason_to_rebuild(builder, config, manual_dir) if is_built else ""
   if reason:
@@ -78,9 +75,7 @@ def _create_builder(config: ConfigDict) -> tfds.core.DatasetBuilder:
   builder_class = _builder_class(config.name)
   cohorts = list(builder_class.builder_configs)
   if cohorts and config.cohort not in cohorts:
-    raise ValueError(
-      f"dataset.cohort={config.cohort!r}: {config.name} has {' and '.join(cohorts)}."
-    )
+    raise ValueError(f"dataset.cohort={config.cohort!r}: {config.name} has {' and '.join(cohorts)}.")
   data_dir = pathlib.Path(config.data_dir).expanduser() if config.data_dir else None
   return builder_class(data_dir=data_dir, config=config.cohort if cohorts else None)
 

@@ -47,22 +47,27 @@ def load_films(
   features = builder.info.features
   for field, key in (("image_key", image_key), ("mask_key", mask_key)):
     if key not in features:
-      raise ValueError(
-        f"dataset.{field}={key!r}: {builder.name} has the features {', '.join(features)}."
-      )
+      raise ValueError(f"dataset.{field}={key!r}: {builder.name} has the features {', '.join(features)}.")
   # PNG files are decoded here, in parallel, and only those that are needed.
   decoders = {
     key: tfds.decode.SkipDecoding()
     for key, feature in features.items()
     if isinstance(feature, tfds.features.Image)
   }
-  source = builder.as_data_source(split, decoders=decoders)
-  images = np.empty((len(source), image_size, image_size), np.uint8)
-  masks = np.empty((len(source), image_size, image_size), bool)
-  ids, labels = [""] * len(source), [""] * len(source)
+  try:
+    source = builder.as_data_source(split, decoders=decoders)
+    examples = source.__getitems__(range(len(source)))
+  except (RuntimeError, OSError) as error:  # What array_record raises.
+    raise ValueError(
+      f"The records of {builder.info.full_name} in {builder.data_path} are damaged ({error}). Delete "
+      "this folder; the next run builds them again."
+    ) from error
+  images = np.empty((len(examples), image_size, image_size), np.uint8)
+  masks = np.empty((len(examples), image_size, image_size), bool)
+  ids, labels = [""] * len(examples), [""] * len(examples)
 
   def load(i: int) -> None:
-    example = source[i]
+    example = examples[i]
     ids[i] = _text(example["id"]) if "id" in features else f"{split}_{i:05d}"
     if "label" in features and isinstance(features["label"], tfds.features.ClassLabel):
       labels[i] = features["label"].int2str(int(example["label"]))
@@ -74,7 +79,7 @@ def load_films(
     masks[i] = resize_mask(mask, image_size)
 
   with concurrent.futures.ThreadPoolExecutor() as threads:
-    list(threads.map(load, range(len(source))))
+    list(threads.map(load, range(len(examples))))
   return Films(images, masks, ids, labels)
 
 

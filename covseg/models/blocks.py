@@ -31,9 +31,12 @@ class UpConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    b, h, w, _ = x.shape
-    x = nn.DenseGeneral((2, 2, self.features), kernel_init=nn.initializers.he_normal())(x)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, self.features)
+    b, h, w, c = x.shape
+    init = nn.initializers.lecun_normal(in_axis=0, out_axis=(1, 2, 3))
+    kernel = self.param("kernel", init, (c, 2, 2, self.features))
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    x = jnp.einsum("bhwc,cyxf->bhywxf", x, kernel)
+    return x.reshape(b, 2 * h, 2 * w, self.features) + bias
 
 
 def pad_to_multiple(images: jax.Array, divisor: int) -> jax.Array:

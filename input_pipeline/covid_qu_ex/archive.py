@@ -129,9 +129,7 @@ class Archive:
     try:
       return self._zip.read(member)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-      raise ValueError(
-        f"{self.path}: {member} is damaged ({error}). Download the archive again."
-      ) from error
+      raise ValueError(f"{self.path}: {member} is damaged ({error}). Download the archive again.") from error
 
 
 def count_report(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> str:
@@ -158,9 +156,7 @@ def _slashed(counts: Mapping[str, int]) -> str:
 def _find(manual_dir: pathlib.Path) -> pathlib.Path:
   """The one zip in a folder; the folder itself where it holds no zip."""
   if not manual_dir.is_dir():
-    raise FileNotFoundError(
-      f"COVID-QU-Ex was not found: {manual_dir} is not a folder. {HOW_TO_GET_IT}"
-    )
+    raise FileNotFoundError(f"COVID-QU-Ex was not found: {manual_dir} is not a folder. {HOW_TO_GET_IT}")
   zips = sorted(path for path in manual_dir.iterdir() if path.suffix.lower() == ".zip")
   if len(zips) > 1:
     raise ValueError(
@@ -204,9 +200,7 @@ def _list_tree(root: pathlib.Path) -> dict[str, str]:
   return members
 
 
-def _infection_segmentation_members(
-  members: Mapping[str, str], path: pathlib.Path
-) -> dict[str, str]:
+def _infection_segmentation_members(members: Mapping[str, str], path: pathlib.Path) -> dict[str, str]:
   """The members under the one folder that holds the infection masks."""
   chosen, roots = {}, set()
   for member, stamp in members.items():

@@ -64,9 +64,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _source(
     self, opened: archive.Archive, films: Mapping[str, Sequence[archive.Film]]
   ) -> dict[str, object]:
-    counts = {
-      split: collections.Counter(film.label for film in listed) for split, listed in films.items()
-    }
+    counts = {split: collections.Counter(film.label for film in listed) for split, listed in films.items()}
     return {"fingerprint": opened.fingerprint(self.builder_config.labels), "counts": counts}
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):

@@ -1,0 +1,165 @@
+import io
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from configs import default
+from input_pipeline import datasets
+from input_pipeline.covid_qu_ex import archive
+from input_pipeline.covid_qu_ex.covid_qu_ex_dataset_builder import Builder
+from input_pipeline.cxr_phantom import cxr_phantom_dataset_builder
+from input_pipeline.films import load_films
+from tests.conftest import archive_members, write_tree, write_zip
+
+
+@pytest.fixture
+def config(tmp_path):
+  config = default.get_config().dataset
+  config.data_dir = str(tmp_path / "tfds")
+  config.manual_dir = str(tmp_path / "manual")
+  return config
+
+
+def _load(builder, split):
+  return load_films(builder, split, "image", "infection_mask", 256)
+
+
+def _num_films(builder):
+  return {split: info.num_examples for split, info in builder.info.splits.items()}
+
+
+def test_builds_the_splits_that_the_archive_holds(config, tmp_path, caplog):
+  members = archive_members({"Train": 3, "Val": 2}, archive.LABELS)
+  write_zip(tmp_path / "manual" / "a.zip", members)
+  with caplog.at_level("INFO", logger="input_pipeline"):
+    builder = datasets.prepare(config)
+  assert _num_films(builder) == {"train": 3, "validation": 2}
+  assert "train 3 (official: 1,864)" in caplog.text
+  assert "no test split (official: 583)" in caplog.text
+  config.cohort = "all"
+  films = _load(datasets.prepare(config), "validation")
+  assert sorted(films.labels) == sorted(2 * list(archive.LABELS))
+  for film_id, label, mask in zip(films.ids, films.labels, films.masks, strict=True):
+    (name,) = [m for m in members if f"Val/{label}/infection masks/{film_id}.png" in m]
+    with Image.open(io.BytesIO(members[name])) as image:
+      assert (mask == (np.asarray(image) > 0)).all()
+
+
+def test_records_are_reused_until_the_archive_changes(config, tmp_path, caplog):
+  members = archive_members({"Train": 2, "Val": 1})
+  write_zip(tmp_path / "manual" / "a.zip", members)
+  first = datasets.prepare(config)
+  built_at = (pathlib.Path(first.data_path) / "features.json").stat().st_mtime_ns
+  again = datasets.prepare(config)
+  assert (pathlib.Path(again.data_path) / "features.json").stat().st_mtime_ns == built_at
+  (tmp_path / "manual" / "a.zip").unlink()
+  write_zip(tmp_path / "manual" / "b.zip", archive_members({"Train": 3, "Val": 1, "Test": 1}))
+  rebuilt = datasets.prepare(config)
+  assert _num_films(rebuilt) == {"train": 3, "validation": 1, "test": 1}
+  assert "is not what it was made from" in caplog.text
+
+
+def test_a_partial_build_is_noticed(config, tmp_path, caplog):
+  write_tree(tmp_path / "manual", archive_members({"Train": 3, "Val": 2}))
+  builder = Builder(data_dir=config.data_dir, config="covid")
+  builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=config.manual_dir, max_examples_per_split=1),
+    file_format="array_record",
+  )
+  assert _num_films(builder) == {"train": 1, "validation": 1}
+  assert _num_films(datasets.prepare(config)) == {"train": 3, "validation": 2}
+  assert "it is partial, 1 of 3 train films" in caplog.text
+
+
+def test_records_outlive_their_archive_unless_one_is_asked_for(config, tmp_path):
+  default_folder = tmp_path / "tfds" / "downloads" / "manual"
+  config.manual_dir = ""
+  path = write_zip(default_folder / "a.zip", archive_members({"Train": 2, "Val": 1}))
+  datasets.prepare(config)
+  path.unlink()
+  default_folder.rmdir()
+  assert _num_films(datasets.prepare(config)) == {"train": 2, "validation": 1}
+  config.manual_dir = str(tmp_path / "elsewhere")
+  with pytest.raises(FileNotFoundError, match="elsewhere"):
+    datasets.prepare(config)
+
+
+def test_a_failed_build_leaves_nothing_to_trust(config, tmp_path):
+  members = archive_members({"Train": 3, "Val": 2})
+  name = sorted(n for n in members if "Val/COVID-19/lung masks" in n)[-1]
+  write_zip(tmp_path / "manual" / "a.zip", {**members, name: b""})
+  for _ in range(2):
+    with pytest.raises(ValueError, match="is empty"):
+      datasets.prepare(config)
+  (tmp_path / "manual" / "a.zip").unlink()
+  write_zip(tmp_path / "manual" / "a.zip", members)
+  assert _num_films(datasets.prepare(config)) == {"train": 3, "validation": 2}
+
+
+def test_damaged_records_are_named(config, tmp_path):
+  write_zip(tmp_path / "manual" / "a.zip", archive_members({"Train": 2, "Val": 1}))
+  builder = datasets.prepare(config)
+  (records,) = builder.data_path.glob("*train*")
+  records.write_bytes(records.read_bytes()[:-1000])
+  with pytest.raises(ValueError, match=r"records .* are damaged.*[Dd]elete"):
+    _load(datasets.prepare(config), "train")
+
+
+def test_phantom_has_infected_and_healthy_films(config, monkeypatch):
+  counts = {"train": 6, "validation": 3, "test": 3}
+  monkeypatch.setattr(cxr_phantom_dataset_builder, "_NUM_INFECTED", counts)
+  config.name, config.cohort = "cxr_phantom", "all"
+  builder = datasets.prepare(config)
+  assert _num_films(builder) == {"train": 8, "validation": 4, "test": 4}
+  films = _load(builder, "train")
+  assert [bool(mask.any()) for mask in films.masks] == [x == "COVID-19" for x in films.labels]
+  assert films.labels.count("Normal") == 2
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("name", "covid_quex", "covid_qu_ex, cxr_phantom, or the name of a Python module"),
+    ("cohort", "covid19", "covid_qu_ex has covid and all"),
+  ],
+)
+def test_unknown_names_list_the_choices(config, field, value, message):
+  config[field] = value
+  with pytest.raises(ValueError, match=message):
+    datasets.prepare(config)
+
+
+def test_unknown_features_list_the_choices(config):
+  config.name = "tests.tiny_films"
+  builder = datasets.prepare(config)
+  with pytest.raises(ValueError, match=r"dataset.mask_key='mask'.*image, infection_mask"):
+    load_films(builder, "train", "image", "mask", 64)
+
+
+def test_real_records_equal_the_pngs_pixel_for_pixel(config, real_data):
+  config.cohort, config.manual_dir = "all", str(real_data)
+  builder = datasets.prepare(config)
+  opened = archive.Archive(real_data)
+  listed = opened.films(archive.LABELS)
+  assert {"train": 3728, "validation": 932}.items() <= _num_films(builder).items()
+  for split, films in listed.items():
+    film_of = {film.id: film for film in films}
+    for example in builder.as_data_source(split):
+      film = film_of.pop(example["id"].decode())
+      assert builder.info.features["label"].int2str(example["label"]) == film.label
+      for key in ("image", "infection_mask", "lung_mask"):
+        with opened._zip.open(getattr(film, key)) as file, Image.open(file) as image:
+          assert (example[key][..., 0] == np.asarray(image)).all()
+    assert not film_of
+  assert all(
+    film.label == "COVID-19" or not _pixels(opened, film.infection_mask).any()
+    for film in listed["validation"]
+  )
+
+
+def _pixels(opened, member):
+  with opened._zip.open(member) as file, Image.open(file) as image:
+    return np.asarray(image)

@@ -1,0 +1,70 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from input_pipeline import films
+
+
+def _encoded(pixels, mode=None, format="PNG"):
+  image = Image.fromarray(pixels)
+  file = io.BytesIO()
+  (image.convert(mode) if mode else image).save(file, format=format)
+  return file.getvalue()
+
+
+GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
+
+
+@pytest.mark.parametrize(
+  "value",
+  [
+    _encoded(GREY),
+    _encoded(GREY, "RGB"),
+    _encoded(GREY, "LA"),
+    _encoded(GREY.astype(np.uint16) * 257),
+    GREY,
+    GREY[..., None],
+    np.repeat(GREY[..., None], 3, axis=-1),
+    GREY.astype(np.uint16) * 257,
+  ],
+  ids=["png", "rgb", "alpha", "16-bit", "array", "channel", "channels", "uint16"],
+)
+def test_every_form_of_an_image_gives_the_same_grey_values(value):
+  image = films._as_image(value, "film")
+  assert image.dtype == np.uint8
+  assert (image == GREY).all()
+
+
+@pytest.mark.parametrize(
+  "value",
+  [
+    _encoded(GREY > 20),
+    _encoded((GREY > 20).astype(np.uint8) * 255),
+    _encoded((GREY > 20).astype(np.uint8)),
+    (GREY > 20)[..., None],
+    (GREY > 20).astype(np.uint16),
+    (GREY > 20).astype(np.float32),
+  ],
+  ids=["1-bit", "0-255", "0-1", "bool", "uint16", "float"],
+)
+def test_every_form_of_a_mask_is_binarised_alike(value):
+  mask = films._as_mask(value, "film")
+  assert mask.dtype == bool
+  assert (mask == (GREY > 20)).all()
+
+
+@pytest.mark.parametrize("value", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8)])
+def test_what_is_no_image_is_refused(value):
+  with pytest.raises(ValueError, match="film is .* expected an image"):
+    films._as_image(value, "film")
+
+
+def test_resizing_keeps_size_mean_and_half_covered_pixels():
+  assert films.resize_image(GREY, 6).shape == (6, 6)
+  large = np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8)
+  assert films.resize_image(large, 64).mean() == pytest.approx(large.mean(), abs=1)
+  assert films.resize_image(large, 256) is large
+  mask = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 1]], bool)
+  assert films.resize_mask(mask, 2).tolist() == [[True, False], [True, True]]

@@ -1,0 +1,146 @@
+"""The command as a user runs it, in processes of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from covseg.checkpoints import Checkpoints
+from covseg.configuration import from_json
+from covseg.models import create_model
+from covseg.train_state import create_optimizer, create_train_state
+from tests.conftest import ROOT
+
+_TINY = [
+  "--config=configs/unet.py",
+  "--config.dataset.name=tests.tiny_films",
+  "--config.image_size=32",
+  "--config.batch_size=4",
+  "--config.model.base_features=2",
+  "--config.eval.batch_size=4",
+]
+
+
+def _start(*arguments, python_options=()):
+  return subprocess.Popen(
+    [sys.executable, *python_options, "main.py", *arguments],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    env={**os.environ, "JAX_PLATFORMS": "cpu"},
+  )
+
+
+def _run(*arguments, python_options=()):
+  process = _start(*arguments, python_options=python_options)
+  out, err = process.communicate(timeout=300)
+  return process.returncode, out, err
+
+
+def _final_state(workdir):
+  config = from_json((workdir / "config.json").read_text())
+  like = create_train_state(
+    create_model(config.model), create_optimizer(config.optimizer), 0, config.image_size
+  )
+  with Checkpoints(workdir / "checkpoints") as checkpoints:
+    return checkpoints.restore(checkpoints.latest_step, like)[0]
+
+
+def test_neither_tensorflow_nor_pytorch_is_imported(tmp_path):
+  for name in ("tensorflow", "torch"):
+    (tmp_path / f"{name}.py").write_text("raise AssertionError('imported')")
+  environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+  for arguments in (
+    ["main.py", "--help"],
+    ["-c", "import covseg, covseg.train, input_pipeline.datasets, configs.default"],
+  ):
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "imported" not in done.stderr, done.stderr
+    assert "Error" not in done.stderr, done.stderr
+
+
+def test_help_answers_without_loading_jax():
+  _, out, err = _run("--help", python_options=("-X", "importtime"))
+  imported = {name.split(".")[0] for name in re.findall(r"\| +([\w.]+)$", err, re.MULTILINE)}
+  assert "--workdir" in out
+  assert "ml_collections" in imported
+  assert not {"jax", "flax", "tensorflow_datasets", "numpy"} & imported
+
+
+@pytest.mark.parametrize(
+  ("arguments", "expected"),
+  [
+    (["--config.modle.base_features=16"], "model"),
+    (["--config.model.base_feature=16"], "base_features"),
+    (["--config.model.name=unett"], "unet"),
+    (["--config.batch_size=many"], "batch_size"),
+    (["--wrokdir=x"], "wrokdir"),
+    (["--config=configs/absent.py"], "absent.py"),
+    (["--config.dataset.name=covid_qu_ex", "--config.dataset.manual_dir=/absent"], "quickstart"),
+    (["--config.batch_size=500"], "which has 12 films"),
+  ],
+)
+def test_a_mistake_gets_a_plain_answer(tmp_path, arguments, expected):
+  workdir = tmp_path / "run"
+  data_dir = f"--config.dataset.data_dir={tmp_path}/tfds"
+  status, _, err = _run(*_TINY, data_dir, f"--workdir={workdir}", *arguments)
+  assert status in (1, 2)
+  assert expected in err
+  assert "Traceback" not in err
+  assert not workdir.exists()
+
+
+def test_a_run_killed_at_any_moment_ends_bit_for_bit_as_an_undisturbed_one(tmp_path):
+  arguments = [*_TINY, "--config.num_epochs=6", f"--config.dataset.data_dir={tmp_path}/tfds"]
+  status, _, err = _run(*arguments, f"--workdir={tmp_path}/whole")
+  assert status == 0, err
+
+  killed = tmp_path / "killed"
+  delays = np.random.default_rng().uniform(0, 0.25, 4)  # Any moment: not the same ones each time.
+  for num_lines, delay in zip((0, 1, 2, 4), delays, strict=True):
+    process = _start(*arguments, f"--workdir={killed}")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+      lines = killed / "metrics.jsonl"
+      if lines.exists() and len(lines.read_text().splitlines()) > num_lines:
+        break
+      time.sleep(0.002)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+  status, _, err = _run(*arguments, f"--workdir={killed}")
+  assert status == 0, (err, delays)
+
+  whole, again = _final_state(tmp_path / "whole"), _final_state(killed)
+  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
+    assert (np.asarray(a) == np.asarray(b)).all(), delays
+  lines = [
+    [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+    for run in ("whole", "killed")
+  ]
+  for line in (*lines[0], *lines[1]):
+    del line["images_per_second"]
+  assert lines[0] == lines[1], delays
+
+
+def test_sigterm_saves_and_exits_with_status_0(tmp_path):
+  arguments = [*_TINY, "--config.num_epochs=300", f"--config.dataset.data_dir={tmp_path}/tfds"]
+  process = _start(*arguments, f"--workdir={tmp_path}/run")
+  metrics = tmp_path / "run" / "metrics.jsonl"
+  while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 2):
+    time.sleep(0.05)
+  process.send_signal(signal.SIGTERM)
+  _, err = process.communicate(timeout=60)
+  assert process.returncode == 0, err
+  step = int(_final_state(tmp_path / "run").step)
+  assert f"Stopped at step {step}" in err
+  assert step >= 9
