@@ -26,7 +26,7 @@ def test_a_builder_of_ones_own_trains_by_configuration_alone(tiny_config, tmp_pa
         Image.fromarray(pixels).save(path)
 
   monkeypatch.chdir(tmp_path)
-  (command,) = re.findall(r"python main.py .*name=my_films(?:.|\\\n)*?\n", README)
+  (command,) = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "my_films" in block]
   for field, value in re.findall(r"--config\.([\w.]+)=(\w+)", command):
     tiny_config.update_from_flattened_dict({field: value})
   tiny_config.dataset.manual_dir = "films"
