@@ -35,4 +35,5 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+  command_line.use_huge_pages()
   sys.exit(app.run(main, flags_parser=parse_flags))

@@ -3,11 +3,28 @@
 import contextlib
 import logging
 import os
+import pathlib
+import platform
 import sys
 import textwrap
 from collections.abc import Iterator
 
 import absl.logging
+
+
+def use_huge_pages() -> None:
+  """Starts the process again, once, with memory in huge pages where Linux gives them on request.
+
+  XLA:CPU takes the memory of a step anew each time. In pages of 4 kB, the kernel spends a quarter of
+  the time of training on handing it out. The C library reads the setting only when a process starts.
+  """
+  tunables = os.environ.get("GLIBC_TUNABLES", "")
+  setting = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+  if "glibc.malloc.hugetlb" in tunables or platform.libc_ver()[0] != "glibc":
+    return
+  if setting.exists() and "[madvise]" in setting.read_text():
+    os.environ["GLIBC_TUNABLES"] = ":".join(filter(None, [tunables, "glibc.malloc.hugetlb=1"]))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def set_up_logging() -> None:

@@ -26,7 +26,7 @@ class UNet(nn.Module):
     for level in range(self.num_levels):
       x = blocks.DoubleConv(self.base_features * 2**level)(x, train)
       skips.append(x)
-      x = nn.max_pool(x, (2, 2), strides=(2, 2))
+      x = blocks.max_pool(x)
     x = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
