@@ -48,8 +48,8 @@ class UpConv(nn.Module):
     init = nn.initializers.lecun_normal(in_axis=0, out_axis=(1, 2, 3))
     kernel = self.param("kernel", init, (c, 2, 2, self.features))
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
-    x = jnp.einsum("bhwc,cyxf->bhywxf", x, kernel)
-    return x.reshape(b, 2 * h, 2 * w, self.features) + bias
+    x = (x @ kernel.reshape(c, -1)).reshape(b, h, w, 2, 2, self.features) + bias
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, self.features)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

@@ -62,11 +62,11 @@ def _kernel_gradient_by_image(x: jax.Array, g: jax.Array) -> jax.Array:
 
   def add_image(total: jax.Array, image: tuple[jax.Array, jax.Array]):
     x, g = image
-    x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
-    g = jnp.pad(g, ((1, 1), (0, 0), (0, 0)))
-    columns = jnp.concatenate([x[:, i : i + w] for i in (0, 1, 2)], axis=-1)  # (H, W, 3C)
+    x = jnp.pad(x.transpose(2, 0, 1), ((0, 0), (0, 0), (1, 1)))  # (C, H, W + 2)
+    g = jnp.pad(g, ((1, 1), (0, 0), (0, 0)))  # (H + 2, W, F)
+    columns = jnp.concatenate([x[:, :, i : i + w] for i in (0, 1, 2)])  # (3C, H, W)
     rows = jnp.concatenate([g[i : i + h] for i in (2, 1, 0)], axis=-1)  # (H, W, 3F)
-    return total + jnp.einsum("hwc,hwf->cf", columns, rows), None
+    return total + columns.reshape(3 * c, -1) @ rows.reshape(-1, 3 * f), None
 
   total, _ = jax.lax.scan(add_image, jnp.zeros((3 * c, 3 * f), x.dtype), (x, g))
   return total.reshape(3, c, 3, f).transpose(2, 0, 1, 3)
