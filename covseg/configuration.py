@@ -17,6 +17,7 @@ from covseg.train_state import OPTIMIZERS
 _FREE_FIELDS = {
   "dataset.data_dir",
   "dataset.manual_dir",
+  "dataset.memory_limit_gb",
   "eval.batch_size",
   "num_epochs",
 }

@@ -12,13 +12,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
-from covseg import compilation, metrics
+from covseg import compilation, devices, metrics, pictures
 from covseg.workdir import write_whole
-from input_pipeline.batches import eval_batches
-from input_pipeline.films import Films
+from input_pipeline.batches import Batch, eval_batches
+from input_pipeline.films import Films, resized
 
-EvalStep = Callable[[Any, dict[str, np.ndarray]], tuple[jax.Array, jax.Array]]
+_NUM_SAMPLES = 4
 
 
 def to_network(images: jax.Array) -> jax.Array:
@@ -27,11 +29,14 @@ def to_network(images: jax.Array) -> jax.Array:
 
 
 @functools.cache
-def create_eval_step(model: nn.Module, threshold: float) -> EvalStep:
+def create_eval_step(
+  model: nn.Module, threshold: float, mesh: Mesh
+) -> Callable[[Any, Batch], tuple[jax.Array, jax.Array]]:
   """Jitted function of variables and a batch.
 
   It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the
-  comparison, and returns counts, int32 (B, 4), and probabilities, float32 (B, H, W).
+  comparison, and returns counts, int32 (B, 4), and probabilities, float32 (B, H, W), whole on every
+  device.
   """
 
   def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -40,16 +45,45 @@ def create_eval_step(model: nn.Module, threshold: float) -> EvalStep:
     probabilities = jax.nn.sigmoid(logits)
     return metrics.confusion_counts(probabilities > threshold, batch["mask"]), probabilities
 
-  return compilation.jit(eval_step)
+  return compilation.jit(eval_step, out_shardings=devices.replicated(mesh))
 
 
-def count_pixels(
-  eval_step: EvalStep, variables: Any, images: np.ndarray, masks: np.ndarray, batch_size: int
-) -> Iterator[np.ndarray]:
-  """Counts of each film in turn, int64 (4,), of images at the network's size and full-size masks."""
-  for batch, num_real in eval_batches(images, masks, batch_size):
-    counts, _ = eval_step(variables, batch)
-    yield from np.asarray(counts[:num_real], np.int64)
+class Evaluator:
+  """Applies a network to films, again and again while it is trained."""
+
+  def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh, films: Films):
+    self.films = films
+    self._threshold = config.eval.threshold
+    self._images = resized(films, config.image_size).images  # (N, h, w), at the network's size.
+    self._mesh = mesh
+    self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
+    self._eval_step = create_eval_step(model, config.eval.threshold, mesh)
+
+  def count_pixels(self, variables: Any) -> Iterator[np.ndarray]:
+    """Counts of each film in turn, int64 (4,)."""
+    waiting = []
+    for batch, num_real in eval_batches(self._images, self.films.masks, self._batch_size):
+      counts, _ = self._apply(variables, batch)
+      waiting.append(counts[:num_real])
+      if len(waiting) > 1:  # The next batch is under way while the last one is waited for.
+        yield from np.asarray(waiting.pop(0), np.int64)
+    for counts in waiting:
+      yield from np.asarray(counts, np.int64)
+
+  def samples(self, variables: Any) -> np.ndarray:
+    """Panel of a few films with infections, spread over the split; uint8 (H, W, 3)."""
+    infected = np.flatnonzero(self.films.masks.any(axis=(1, 2)))
+    chosen = infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)]
+    masks = self.films.masks[chosen]
+    probabilities = []
+    for batch, num_real in eval_batches(self._images[chosen], masks, self._batch_size):
+      probabilities.extend(np.asarray(self._apply(variables, batch)[1])[:num_real])
+    return pictures.panel(self.films.images[chosen], masks, np.stack(probabilities) > self._threshold)
+
+  def _apply(self, variables: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    share = devices.share_of_batch(self._batch_size)
+    batch = {name: array[share] for name, array in batch.items()}
+    return self._eval_step(variables, devices.split_over_batch(self._mesh, batch))
 
 
 def summarize(counts: np.ndarray) -> dict[str, Any]:

@@ -8,11 +8,15 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from covseg import devices
 from covseg.workdir import Workdir, write_whole
 
 
 class RunLog(contextlib.ExitStack):
-  """Log of a run from a step on; what was logged beyond that step is dropped."""
+  """Log of a run from an epoch on; what was logged beyond it is dropped.
+
+  Of several processes, only the main one tells anything.
+  """
 
   def __init__(self, workdir: Workdir, num_epochs: int, steps_per_epoch: int, batch_size: int, epoch: int):
     """Opens the files.
@@ -31,6 +35,9 @@ class RunLog(contextlib.ExitStack):
     self._batch_size = batch_size
     self._num_epochs = num_epochs
     self._step_ends = []
+    self._shown = {}
+    if not devices.is_main_process():
+      return
     first_step = epoch * steps_per_epoch
     workdir.truncate_metrics(last_step=first_step)
     self._board = self.enter_context(
@@ -41,10 +48,11 @@ class RunLog(contextlib.ExitStack):
       tqdm(total=num_epochs * steps_per_epoch, initial=first_step, unit="step", disable=None)
     )
     self._bar.set_description(f"epoch {epoch + 1}/{num_epochs}")
-    self._shown = {}
 
   def step(self, loss: float) -> None:
     """Notes that a step has ended."""
+    if not devices.is_main_process():
+      return
     self._step_ends.append(time.monotonic())
     self._shown["loss"] = f"{loss:.4f}"
     self._bar.set_postfix(self._shown, refresh=False)
@@ -52,6 +60,8 @@ class RunLog(contextlib.ExitStack):
 
   def epoch(self, epoch: int, step: int, **values: float) -> None:
     """Notes the figures of an epoch, the last of them those of its validation."""
+    if not devices.is_main_process():
+      return
     seconds = self._step_ends[-1] - self._step_ends[0] if self._step_ends else 0
     images = (len(self._step_ends) - 1) * self._batch_size
     self._step_ends = []
@@ -71,6 +81,8 @@ class RunLog(contextlib.ExitStack):
 
   def samples(self, panel: np.ndarray, step: int) -> None:
     """Keeps a picture of validation samples, uint8 (H, W, 3)."""
+    if not devices.is_main_process():
+      return
     png = io.BytesIO()
     Image.fromarray(panel).save(png, format="PNG")
     write_whole(self._workdir.samples_file, png.getvalue())

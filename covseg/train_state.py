@@ -1,5 +1,6 @@
 """What training carries from step to step, and how it starts."""
 
+import functools
 from typing import Any
 
 import flax
@@ -42,11 +43,15 @@ def create_optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
 
 def create_train_state(
-  model: nn.Module, optimizer: optax.GradientTransformation, seed: int, image_size: int
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  seed: int,
+  image_size: int,
+  sharding: jax.sharding.Sharding | None = None,
 ) -> TrainState:
-  """State before the first step."""
+  """State before the first step, on the devices of a sharding, or on the default one."""
 
-  @jax.jit
+  @functools.partial(jax.jit, out_shardings=sharding)
   def create() -> TrainState:
     images = jnp.zeros((1, image_size, image_size, 1))
     variables = model.init(jax.random.key(seed), images, train=False)

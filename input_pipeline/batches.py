@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from input_pipeline.films import Films
+Batch = dict[str, np.ndarray]  # {"image": uint8 (B, H, W), "mask": bool (B, H, W)}
 
 
 def epoch_order(num_films: int, seed: int, epoch: int) -> np.ndarray:
@@ -26,32 +26,23 @@ def steps_per_epoch(num_films: int, batch_size: int) -> int:
   return num_films // batch_size
 
 
-def train_batches(
-  films: Films, batch_size: int, seed: int, first_step: int
-) -> Iterator[dict[str, np.ndarray]]:
-  """Batches from a step on, without end: image uint8 (B, H, W), mask bool (B, H, W).
+def batch_orders(num_films: int, batch_size: int, seed: int, first_step: int) -> Iterator[np.ndarray]:
+  """The films of each step from `first_step` on, int64 (B,), without end.
 
-  The batch of a step is the same wherever the pass was begun, so a run can be resumed at any step.
+  Those of a step are the same wherever the pass was begun, so a run can be resumed at any step.
   """
-  steps = steps_per_epoch(len(films), batch_size)
-  step = first_step
+  steps = steps_per_epoch(num_films, batch_size)
+  epoch, step = divmod(first_step, steps)
   while True:
-    order = epoch_order(len(films), seed, epoch=step // steps)
-    for i in range(step % steps, steps):
-      chosen = order[i * batch_size : (i + 1) * batch_size]
-      yield {"image": films.images[chosen], "mask": films.masks[chosen]}
-    step += steps - step % steps
+    batches = epoch_order(num_films, seed, epoch)[: steps * batch_size].reshape(steps, batch_size)
+    yield from batches[step:]
+    epoch, step = epoch + 1, 0
 
 
-def eval_batches(
-  images: np.ndarray, masks: np.ndarray, batch_size: int
-) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+def eval_batches(images: np.ndarray, masks: np.ndarray, batch_size: int) -> Iterator[tuple[Batch, int]]:
   """Batches of one shape over (N, H, W) arrays, in order, and how many of each are no padding."""
   for start in range(0, len(images), batch_size):
     batch = {"image": images[start : start + batch_size], "mask": masks[start : start + batch_size]}
     num_real = len(batch["image"])
-    padding = batch_size - num_real
-    yield (
-      {name: np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1)) for name, array in batch.items()},
-      num_real,
-    )
+    padding = [(0, batch_size - num_real), (0, 0), (0, 0)]
+    yield {name: np.pad(array, padding) for name, array in batch.items()}, num_real

@@ -1,8 +1,10 @@
 """The films of a split, read from records into arrays once."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -29,57 +31,85 @@ class Films:
     return len(self.images)
 
 
-def load_films(
-  builder: tfds.core.DatasetBuilder, split: str, image_key: str, mask_key: str, image_size: int
-) -> Films:
-  """All films of a split, brought to image_size x image_size.
+class FilmReader:
+  """The films of a split on disk, read one at a time, at one size."""
 
-  Args:
-    builder: a prepared builder with `split`.
-    split: name of the split, or a slice of one in TFDS syntax.
-    image_key: feature of the image: 8- or 16-bit, grey or RGB, of any size.
-    mask_key: feature of the mask, of the image's size; whatever is not zero is infected.
-    image_size: side of the arrays, in pixels. Films of another size are scaled to it.
+  def __init__(
+    self, builder: tfds.core.DatasetBuilder, split: str, image_key: str, mask_key: str, image_size: int
+  ):
+    """Opens the records.
 
-  Raises:
-    ValueError: a feature is missing or is no image, or the records are damaged.
-  """
-  features = builder.info.features
-  for field, key in (("image_key", image_key), ("mask_key", mask_key)):
-    if key not in features:
-      raise ValueError(f"dataset.{field}={key!r}: {builder.name} has the features {', '.join(features)}.")
-  # PNG files are decoded here, in parallel, and only those that are needed.
-  decoders = {
-    key: tfds.decode.SkipDecoding()
-    for key, feature in features.items()
-    if isinstance(feature, tfds.features.Image)
-  }
-  try:
-    source = builder.as_data_source(split, decoders=decoders)
-    examples = source.__getitems__(range(len(source)))
-  except (RuntimeError, OSError) as error:  # What array_record raises.
-    raise ValueError(
-      f"The records of {builder.info.full_name} in {builder.data_path} are damaged ({error}). Delete "
-      "this folder; the next run builds them again."
-    ) from error
-  images = np.empty((len(examples), image_size, image_size), np.uint8)
-  masks = np.empty((len(examples), image_size, image_size), bool)
-  ids, labels = [""] * len(examples), [""] * len(examples)
+    Args:
+      builder: a prepared builder with `split`.
+      split: name of the split, or a slice of one in TFDS syntax.
+      image_key: feature of the image: 8- or 16-bit, grey or RGB, of any size.
+      mask_key: feature of the mask, of the image's size; whatever is not zero is infected.
+      image_size: side of what is read, in pixels. Films of another size are scaled to it.
+
+    Raises:
+      ValueError: a feature is missing, or the records are damaged.
+    """
+    self.image_size = image_size
+    self._features = builder.info.features
+    self._split, self._image_key, self._mask_key = split, image_key, mask_key
+    self._damaged = (
+      f"The records of {builder.info.full_name} in {builder.data_path} are damaged. Delete this folder; "
+      "the next run builds them again."
+    )
+    for field, key in (("image_key", image_key), ("mask_key", mask_key)):
+      if key not in self._features:
+        raise ValueError(
+          f"dataset.{field}={key!r}: {builder.name} has the features {', '.join(self._features)}."
+        )
+    # PNG files are decoded here, and only those that are needed.
+    decoders = {
+      key: tfds.decode.SkipDecoding()
+      for key, feature in self._features.items()
+      if isinstance(feature, tfds.features.Image)
+    }
+    with self._error_if_damaged():
+      self._source = builder.as_data_source(split, decoders=decoders)
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+    """Image, uint8 (H, W); mask, bool (H, W); id; label.
+
+    Raises:
+      ValueError: a feature is no image, image and mask differ in size, or the records are damaged.
+    """
+    with self._error_if_damaged():
+      example = self._source[int(i)]
+    film_id = _text(example["id"]) if "id" in self._features else f"{self._split}_{i:05d}"
+    label = ""
+    if "label" in self._features and isinstance(self._features["label"], tfds.features.ClassLabel):
+      label = self._features["label"].int2str(int(example["label"]))
+    image = _as_image(example[self._image_key], f"{film_id}: {self._image_key}")
+    mask = _as_mask(example[self._mask_key], f"{film_id}: {self._mask_key}")
+    if image.shape != mask.shape:
+      raise ValueError(f"{film_id}: the image has {image.shape} pixels, its mask {mask.shape}.")
+    return resize_image(image, self.image_size), resize_mask(mask, self.image_size), film_id, label
+
+  @contextlib.contextmanager
+  def _error_if_damaged(self) -> Iterator[None]:
+    try:
+      yield
+    except (RuntimeError, OSError) as error:  # What array_record raises.
+      raise ValueError(f"{self._damaged} ({error})") from error
+
+
+def load_films(reader: FilmReader) -> Films:
+  """All films of a reader, read in parallel."""
+  size = (len(reader), reader.image_size, reader.image_size)
+  images, masks = np.empty(size, np.uint8), np.empty(size, bool)
+  ids, labels = [""] * len(reader), [""] * len(reader)
 
   def load(i: int) -> None:
-    example = examples[i]
-    ids[i] = _text(example["id"]) if "id" in features else f"{split}_{i:05d}"
-    if "label" in features and isinstance(features["label"], tfds.features.ClassLabel):
-      labels[i] = features["label"].int2str(int(example["label"]))
-    image = _as_image(example[image_key], f"{ids[i]}: {image_key}")
-    mask = _as_mask(example[mask_key], f"{ids[i]}: {mask_key}")
-    if image.shape != mask.shape:
-      raise ValueError(f"{ids[i]}: the image has {image.shape} pixels, its mask {mask.shape}.")
-    images[i] = resize_image(image, image_size)
-    masks[i] = resize_mask(mask, image_size)
+    images[i], masks[i], ids[i], labels[i] = reader[i]
 
   with concurrent.futures.ThreadPoolExecutor() as threads:
-    list(threads.map(load, range(len(examples))))
+    list(threads.map(load, range(len(reader))))
   return Films(images, masks, ids, labels)
 
 

@@ -11,7 +11,7 @@ from input_pipeline import datasets
 from input_pipeline.covid_qu_ex import archive
 from input_pipeline.covid_qu_ex.covid_qu_ex_dataset_builder import Builder
 from input_pipeline.cxr_phantom import cxr_phantom_dataset_builder
-from input_pipeline.films import load_films
+from input_pipeline.films import FilmReader, load_films
 from tests.conftest import archive_members, write_tree, write_zip
 
 
@@ -24,7 +24,7 @@ def config(tmp_path):
 
 
 def _load(builder, split):
-  return load_films(builder, split, "image", "infection_mask", 256)
+  return load_films(FilmReader(builder, split, "image", "infection_mask", 256))
 
 
 def _num_films(builder):
@@ -136,7 +136,7 @@ def test_unknown_features_list_the_choices(config):
   config.name = "tests.tiny_films"
   builder = datasets.prepare(config)
   with pytest.raises(ValueError, match=r"dataset.mask_key='mask'.*image, infection_mask"):
-    load_films(builder, "train", "image", "mask", 64)
+    FilmReader(builder, "train", "image", "mask", 64)
 
 
 def test_real_records_equal_the_pngs_pixel_for_pixel(config, real_data):

@@ -13,11 +13,14 @@ import sklearn.metrics
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
-from covseg import evaluate, run_log, train
+from covseg import devices, evaluate, run_log, train
 from covseg.checkpoints import Checkpoints
 from covseg.losses import LOSSES
 from covseg.models import create_model
 from covseg.train_state import create_optimizer, create_train_state
+from covseg.train_step import create_train_step
+from input_pipeline import datasets
+from input_pipeline.films import Films, resize_image
 
 
 def _lines(workdir):
@@ -86,13 +89,13 @@ def test_steps_lower_the_loss(tiny_config):
   tiny_config.optimizer.learning_rate = 1e-2
   model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
   state = create_train_state(model, optimizer, seed=0, image_size=32)
-  step = train.create_train_step(model, optimizer, "bce")
+  step = create_train_step(model, optimizer, "bce")
   image = np.zeros((4, 32, 32), np.uint8)
   image[:, 8:20, 4:30] = 200
   losses = []
   for _ in range(30):
     state, loss = step(state, {"image": image, "mask": image > 128})
-    losses.append(float(loss))
+    losses.extend(loss.tolist())
   assert losses[-1] < 0.7 * losses[0]
   assert int(state.step) == 30
 
@@ -100,15 +103,20 @@ def test_steps_lower_the_loss(tiny_config):
 def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
   model = create_model(tiny_config.model)
   rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (5, 32, 32), dtype=np.uint8)
-  masks = rng.random((5, 64, 64)) < 0.3
+  films = Films(
+    images=rng.integers(0, 256, (5, 64, 64), dtype=np.uint8),
+    masks=rng.random((5, 64, 64)) < 0.3,
+    ids=list("abcde"),
+    labels=[""] * 5,
+  )
   variables = model.init(jax.random.key(1), np.zeros((1, 32, 32, 1), np.float32), train=False)
-  eval_step = evaluate.create_eval_step(model, 0.5)
-  counts = np.stack(list(evaluate.count_pixels(eval_step, variables, images, masks, 2)))
+  tiny_config.eval.batch_size = 2
+  evaluator = evaluate.Evaluator(tiny_config, model, devices.create_mesh(2), films)
+  counts = np.stack(list(evaluator.count_pixels(variables)))
   assert counts.shape == (5, 4)
   dice = []
-  for image, mask in zip(images, masks, strict=True):
-    network_input = image[None, ..., None].astype(np.float32) / 255
+  for image, mask in zip(films.images, films.masks, strict=True):
+    network_input = resize_image(image, 32)[None, ..., None].astype(np.float32) / 255
     logits = model.apply(variables, network_input, train=False)["infection"][0, ..., 0]
     called = np.asarray(jax.image.resize(logits, (64, 64), "bilinear")) > 0
     dice.append(sklearn.metrics.f1_score(mask.ravel(), called.ravel(), zero_division=1))
@@ -130,8 +138,6 @@ def test_protocols_by_hand():
 
 
 def test_without_a_test_split_validation_is_evaluated_and_said_so(tiny_config, tmp_path, caplog):
-  from input_pipeline import datasets
-
   builder = datasets.prepare(tiny_config.dataset)
   info = builder.data_path / "dataset_info.json"
   content = json.loads(info.read_text())

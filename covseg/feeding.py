@@ -1,0 +1,87 @@
+"""How films reach the training step: all on the device once, or a batch at a time from the host."""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from covseg import devices
+from covseg.train_state import TrainState
+from covseg.train_step import create_resident_train_steps, create_train_step
+from input_pipeline.batches import batch_orders
+from input_pipeline.films import FilmReader, load_films, resized
+from input_pipeline.streaming import streamed_batches
+
+logger = logging.getLogger(__name__)
+
+# Takes some steps, at most as many as are left in the epoch; gives the state and their losses.
+TakeSteps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
+
+# Steps of one dispatch where the films are on the device. A stop waits for them.
+_STEPS_PER_DISPATCH = 16
+
+
+def create_take_steps(
+  config: ConfigDict,
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  reader: FilmReader,
+  first_step: int,
+) -> TakeSteps:
+  """Function that goes on training from a step, fed in the way that suits data and devices.
+
+  - Films beyond `dataset.memory_limit_gb` are read from disk as they are needed.
+  - Others are read into memory once. On accelerators of one process they go to the device as they
+    are, uint8, and many steps run there without the host. XLA:CPU is slow inside such a loop, and
+    several processes read only their shares: there the host gathers each batch.
+
+  The batches are the same in each way.
+  """
+  train_step = create_train_step(model, optimizer, config.loss.name)
+  share = devices.share_of_batch(config.batch_size)
+  gigabytes = 2 * len(reader) * max(config.image_size, config.eval.image_size) ** 2 / 1e9
+  if gigabytes > config.dataset.memory_limit_gb:
+    logger.info("The training films (%.1f GB in memory) are read as they are needed.", gigabytes)
+    batches = streamed_batches(reader, config.image_size, config.batch_size, config.seed, first_step, share)
+  else:
+    films = resized(load_films(reader), config.image_size)
+    films = {"image": films.images, "mask": films.masks}
+    orders = batch_orders(len(reader), config.batch_size, config.seed, first_step)
+    if jax.default_backend() != "cpu" and jax.process_count() == 1:
+      return _take_resident_steps(config, model, optimizer, mesh, films, orders)
+    batches = ({name: array[order[share]] for name, array in films.items()} for order in orders)
+
+  def take_step(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
+    del steps_left  # One is never too many.
+    return train_step(state, devices.split_over_batch(mesh, next(batches)))
+
+  return take_step
+
+
+def _take_resident_steps(
+  config: ConfigDict,
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  films: dict[str, np.ndarray],
+  orders: Iterator[np.ndarray],
+) -> TakeSteps:
+  train_steps = create_resident_train_steps(model, optimizer, config.loss.name)
+  films = jax.device_put(films, devices.replicated(mesh))
+
+  def take_steps(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
+    num_steps = min(steps_left, _STEPS_PER_DISPATCH)
+    order = np.zeros((_STEPS_PER_DISPATCH, config.batch_size), np.int32)
+    order[:num_steps] = list(itertools.islice(orders, num_steps))
+    order = jax.device_put(order, NamedSharding(mesh, PartitionSpec(None, "batch")))
+    state, losses = train_steps(state, films, order, num_steps)
+    return state, losses[:num_steps]
+
+  return take_steps

@@ -1,0 +1,68 @@
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from covseg import devices, feeding
+from covseg.models import create_model
+from covseg.train_state import create_optimizer, create_train_state
+from input_pipeline import datasets
+from input_pipeline.batches import batch_orders
+from input_pipeline.films import FilmReader, load_films, resized
+from input_pipeline.streaming import streamed_batches
+
+
+@pytest.fixture
+def reader(tiny_config):
+  builder = datasets.prepare(tiny_config.dataset)
+  return FilmReader(builder, "train", "image", "infection_mask", 64)
+
+
+@pytest.mark.parametrize("share", [slice(0, 5), slice(2, 5)])
+@pytest.mark.parametrize("first_step", [0, 3])
+def test_streamed_batches_are_those_from_memory(reader, first_step, share):
+  films = resized(load_films(reader), 32)
+  orders = batch_orders(len(reader), 5, seed=1, first_step=first_step)
+  streamed = streamed_batches(reader, 32, 5, seed=1, first_step=first_step, share=share)
+  for order, batch in itertools.islice(zip(orders, streamed, strict=False), 7):
+    assert (batch["image"] == films.images[order[share]]).all()
+    assert (batch["mask"] == films.masks[order[share]]).all()
+
+
+def _losses(config, reader, num_steps):
+  model, optimizer = create_model(config.model), create_optimizer(config.optimizer)
+  mesh = devices.create_mesh(config.batch_size)
+  state = create_train_state(model, optimizer, 0, config.image_size, devices.replicated(mesh))
+  take_steps = feeding.create_take_steps(config, model, optimizer, mesh, reader, first_step=1)
+  losses = []
+  while len(losses) < num_steps:
+    state, new = take_steps(state, num_steps - len(losses))
+    losses.extend(new.tolist())
+  return losses
+
+
+def test_every_way_of_feeding_gives_the_same_training(tiny_config, reader, monkeypatch):
+  from_memory = _losses(tiny_config, reader, 20)
+  tiny_config.dataset.memory_limit_gb = 1e-6
+  assert _losses(tiny_config, reader, 20) == from_memory
+  tiny_config.dataset.memory_limit_gb = 8.0
+  with monkeypatch.context() as patch:
+    # As on an accelerator: the films on the device, many steps in one dispatch.
+    patch.setattr(feeding.jax, "default_backend", lambda: "gpu")
+    resident = _losses(tiny_config, reader, 20)
+  assert resident == pytest.approx(from_memory, rel=1e-3)
+
+
+def test_steps_on_the_device_wait_for_nothing(tiny_config, reader, monkeypatch):
+  """No transfer to the host happens between the dispatches of an epoch."""
+  monkeypatch.setattr(feeding.jax, "default_backend", lambda: "gpu")
+  model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
+  mesh = devices.create_mesh(tiny_config.batch_size)
+  state = create_train_state(model, optimizer, 0, tiny_config.image_size, devices.replicated(mesh))
+  take_steps = feeding.create_take_steps(tiny_config, model, optimizer, mesh, reader, first_step=0)
+  with jax.transfer_guard_device_to_host("disallow"):
+    state, losses = take_steps(state, 20)
+    state, more = take_steps(state, 4)
+  assert (len(losses), len(more)) == (16, 4)
+  assert np.isfinite(np.concatenate([losses, more])).all()
