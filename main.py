@@ -15,6 +15,14 @@ from covseg import command_line
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of the configuration.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: configuration, logs, weights.")
+_DISTRIBUTED = flags.DEFINE_bool(
+  "distributed", False, "Share the run with the other processes that SLURM or Open MPI started."
+)
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator_address", None, "host:port of process 0, where no cluster says so; with --distributed."
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator_address.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator_address.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -22,10 +30,14 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
 
-  from covseg import train  # Here, so that --help and a mistyped flag answer at once.
+  import jax  # Here, so that --help and a mistyped flag answer at once.
 
   command_line.set_up_logging()
   with command_line.errors_in_plain_words():
+    if _DISTRIBUTED.value:  # Before anything else of JAX.
+      jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    from covseg import train
+
     train.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
 
 

@@ -35,6 +35,8 @@ def get_config() -> ConfigDict:
   model.name = "unet"
   # Channels of the first level; each level below has twice as many.
   model.base_features = 32
+  # Type of the computation: float32, or bfloat16 for speed on accelerators.
+  model.dtype = "float32"
 
   config.loss = loss = ConfigDict()
   loss.name = "bce"

@@ -25,7 +25,12 @@ _FREE_FIELDS = {
 
 def check(config: ConfigDict) -> None:
   """Raises ValueError if a field has a value that cannot work; it names the field and the choices."""
-  choices = {"model.name": NETWORKS, "loss.name": LOSSES, "optimizer.name": OPTIMIZERS}
+  choices = {
+    "model.name": NETWORKS,
+    "model.dtype": ("float32", "bfloat16"),
+    "loss.name": LOSSES,
+    "optimizer.name": OPTIMIZERS,
+  }
   fields = flat(config)
   for field, known in choices.items():
     if fields[field] not in known:

@@ -1,4 +1,8 @@
-"""Building blocks that the networks share. Arrays are (B, H, W, C)."""
+"""Building blocks that the networks share. Arrays are (B, H, W, C).
+
+They compute in the type of their input, float32 or bfloat16; parameters, and the statistics of batch
+norm, are float32.
+"""
 
 import flax.linen as nn
 import jax
@@ -15,7 +19,7 @@ class Conv3x3(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     shape = (3, 3, x.shape[-1], self.features)
-    return conv3x3(x, self.param("kernel", nn.initializers.he_normal(), shape))
+    return conv3x3(x, self.param("kernel", nn.initializers.he_normal(), shape).astype(x.dtype))
 
 
 class DoubleConv(nn.Module):
@@ -28,7 +32,7 @@ class DoubleConv(nn.Module):
     for _ in range(2):
       # Batch norm has a shift of its own, so the convolution needs no bias.
       x = Conv3x3(self.features)(x)
-      x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+      x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=x.dtype)(x)
       x = nn.relu(x)
     return x
 
@@ -48,7 +52,8 @@ class UpConv(nn.Module):
     init = nn.initializers.lecun_normal(in_axis=0, out_axis=(1, 2, 3))
     kernel = self.param("kernel", init, (c, 2, 2, self.features))
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
-    x = (x @ kernel.reshape(c, -1)).reshape(b, h, w, 2, 2, self.features) + bias
+    kernel, bias = kernel.reshape(c, -1).astype(x.dtype), bias.astype(x.dtype)
+    x = (x @ kernel).reshape(b, h, w, 2, 2, self.features) + bias
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, self.features)
 
 

@@ -67,7 +67,10 @@ def _kernel_gradient_by_image(x: jax.Array, g: jax.Array) -> jax.Array:
     g = jnp.pad(g, ((1, 1), (0, 0), (0, 0)))  # (H + 2, W, F)
     columns = jnp.concatenate([x[:, :, i : i + w] for i in (0, 1, 2)])  # (3C, H, W)
     rows = jnp.concatenate([g[i : i + h] for i in (2, 1, 0)], axis=-1)  # (H, W, 3F)
-    return total + columns.reshape(3 * c, -1) @ rows.reshape(-1, 3 * f), None
+    product = jnp.matmul(
+      columns.reshape(3 * c, -1), rows.reshape(-1, 3 * f), preferred_element_type=jnp.float32
+    )
+    return total + product, None
 
-  total, _ = jax.lax.scan(add_image, jnp.zeros((3 * c, 3 * f), x.dtype), (x, g))
-  return total.reshape(3, c, 3, f).transpose(2, 0, 1, 3)
+  total, _ = jax.lax.scan(add_image, jnp.zeros((3 * c, 3 * f)), (x, g))
+  return total.reshape(3, c, 3, f).transpose(2, 0, 1, 3).astype(x.dtype)
