@@ -1,0 +1,131 @@
+"""Measures this project beside PyTorch and Keras, interleaved, and prints the ratios.
+
+  python -m benchmarks.compare --base_features=16 --image_size=256
+
+Same network, batch and precision. Each system lives in a process of its own; they take turns, so that
+a busy machine slows all of them alike. A ratio above 1 means that covseg is faster.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+
+class Worker:
+  """A system in its process."""
+
+  def __init__(self, system: str, films: str, arguments: argparse.Namespace):
+    command = [sys.executable, "-m", "benchmarks.worker", system, f"--films={films}"]
+    command += [f"--base_features={arguments.base_features}", f"--batch_size={arguments.batch_size}"]
+    command += ["--bfloat16"] if arguments.bfloat16 else []
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if system == "covseg":  # So that the first step includes compilation.
+      environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    self._process = subprocess.Popen(
+      command,
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL,
+      text=True,
+      env=environment,
+    )
+    self.start = self._answer()
+
+  def ask(self, what: str, repeats: int = 1) -> dict[str, float]:
+    self._process.stdin.write(f"{what} {repeats}\n")
+    self._process.stdin.flush()
+    return self._answer()
+
+  def _answer(self) -> dict[str, float]:
+    for line in self._process.stdout:
+      if line.startswith("{"):
+        return json.loads(line)
+    raise RuntimeError("A system ended early; run python -m benchmarks.worker to see why.")
+
+  def close(self) -> None:
+    self._process.stdin.close()
+    self._process.wait()
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--base_features", type=int, default=16)
+  parser.add_argument("--image_size", type=int, default=256)
+  parser.add_argument("--batch_size", type=int, default=8)
+  parser.add_argument("--bfloat16", action="store_true")
+  parser.add_argument("--rounds", type=int, default=7)
+  parser.add_argument("--steps", type=int, default=3, help="Steps of a turn.")
+  parser.add_argument("--epoch_films", type=int, default=96, help="Films of the epoch.")
+  parser.add_argument("--manual_dir", help="Real films, from COVID-QU-Ex; without, synthetic ones.")
+  parser.add_argument("--systems", nargs="+", default=["covseg", "torch", "keras"])
+  arguments = parser.parse_args()
+
+  with tempfile.TemporaryDirectory() as folder:
+    films = str(pathlib.Path(folder) / "films.npz")
+    _write_films(films, arguments)
+    workers = {system: Worker(system, films, arguments) for system in arguments.systems}
+  print(f"On {platform.processor() or platform.machine()}, {os.cpu_count()} cores:")
+  for worker in workers.values():
+    print(f"  {worker.start['about']}")
+
+  seconds = {}
+  for what, repeats in (("train", arguments.steps), ("infer", 2 * arguments.steps), ("epoch", 1)):
+    rounds = arguments.rounds if what != "epoch" else max(2, arguments.rounds // 3)
+    for _ in range(rounds):
+      for system, worker in workers.items():
+        seconds.setdefault((what, system), []).append(worker.ask(what, repeats)["seconds"])
+
+  images = {"train": arguments.batch_size, "infer": arguments.batch_size}
+  images["epoch"] = arguments.epoch_films // arguments.batch_size * arguments.batch_size
+  print(
+    f"\n{arguments.base_features} base features, {arguments.image_size} px, batch {arguments.batch_size}, "
+    f"{'bfloat16' if arguments.bfloat16 else 'float32'}\n"
+  )
+  print("| | images/s, median | covseg is faster by (median, range of the rounds) |\n|---|---|---|")
+  for (what, system), times in seconds.items():
+    ratios = [other / ours for other, ours in zip(times, seconds[what, "covseg"], strict=True)]
+    print(
+      f"| {what}, {system} | {images[what] / statistics.median(times):.2f} | "
+      f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+    )
+  print(
+    "\n| | import, s | first step, with compilation, s | peak memory host / device, GB |\n|---|---|---|---|"
+  )
+  for system, worker in workers.items():
+    memory = worker.ask("memory")
+    print(
+      f"| {system} | {worker.start['import_seconds']:.1f} | {worker.start['first_step_seconds']:.1f} | "
+      f"{memory['host_bytes'] / 1e9:.2f} / {memory['device_bytes'] / 1e9:.2f} |"
+    )
+    worker.close()
+  steps = images["epoch"] // arguments.batch_size
+  step = statistics.median(seconds["train", "covseg"])
+  epoch = statistics.median(seconds["epoch", "covseg"])
+  print(f"\ncovseg's epoch of {steps} steps takes {epoch / (steps * step) - 1:+.1%} over its steps alone.")
+
+
+def _write_films(path: str, arguments: argparse.Namespace) -> None:
+  """Saves the films that every system sees: uint8 and bool (N, H, W)."""
+  from configs import default
+  from input_pipeline import datasets
+  from input_pipeline.films import FilmReader, load_films, resized
+
+  config = default.get_config().dataset
+  config.manual_dir = arguments.manual_dir or ""
+  config.name = "covid_qu_ex" if arguments.manual_dir else "cxr_phantom"
+  builder = datasets.prepare(config)
+  reader = FilmReader(builder, f"train[:{arguments.epoch_films}]", "image", "infection_mask", 256)
+  films = resized(load_films(reader), arguments.image_size)
+  np.savez(path, images=films.images, masks=films.masks)
+
+
+if __name__ == "__main__":
+  main()

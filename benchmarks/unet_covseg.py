@@ -1,0 +1,79 @@
+"""This project's U-Net, fed and trained by its own functions."""
+
+import time
+
+import jax
+import numpy as np
+
+from configs import default
+from covseg import compilation, devices, evaluate, feeding
+from covseg.models import create_model
+from covseg.train_state import create_optimizer, create_train_state
+from covseg.train_step import create_train_step
+
+
+class System:
+  """What `worker.py` measures."""
+
+  def __init__(self, base_features: int, bfloat16: bool):
+    self.about = f"covseg on JAX {jax.__version__}, {jax.devices()[0].device_kind} x {jax.device_count()}"
+    self._config = default.get_config()
+    self._config.model.base_features = base_features
+    self._config.model.dtype = "bfloat16" if bfloat16 else "float32"
+    self._model = create_model(self._config.model)
+    self._optimizer = create_optimizer(self._config.optimizer)
+    self._step = create_train_step(self._model, self._optimizer, "bce")
+    self._state = None
+    self._mesh = None
+    self._infer = compilation.jit(
+      lambda variables, images: jax.nn.sigmoid(
+        self._model.apply(variables, evaluate.to_network(images), train=False)["infection"]
+      )
+    )
+
+  def place(self, images: np.ndarray, masks: np.ndarray):
+    if self._state is None:
+      self._mesh = devices.create_mesh(len(images))
+      sharding = devices.replicated(self._mesh)
+      self._state = create_train_state(self._model, self._optimizer, 0, images.shape[1], sharding)
+    return devices.split_over_batch(self._mesh, {"image": images, "mask": masks})
+
+  def train_step(self, batch) -> jax.Array:
+    self._state, loss = self._step(self._state, batch)
+    return loss
+
+  def infer(self, batch) -> jax.Array:
+    return self._infer(self._state.variables(), batch["image"])
+
+  def epoch(self, images: np.ndarray, masks: np.ndarray, batch_size: int) -> float:
+    self._config.image_size, self._config.batch_size = images.shape[1], batch_size
+    take_steps = feeding.create_take_steps(
+      self._config, self._model, self._optimizer, self._mesh, _InMemory(images, masks), 0
+    )
+    steps_left = len(images) // batch_size
+    began = time.perf_counter()
+    while steps_left:
+      self._state, losses = take_steps(self._state, steps_left)
+      steps_left -= len(losses)
+    self.wait(losses)
+    return time.perf_counter() - began
+
+  def wait(self, result: jax.Array) -> None:
+    jax.block_until_ready(result)
+
+  def device_bytes(self) -> int:
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+
+
+class _InMemory:
+  """Arrays in the place of a reader of records."""
+
+  def __init__(self, images: np.ndarray, masks: np.ndarray):
+    self._images, self._masks = images, masks
+    self.image_size = images.shape[1]
+
+  def __len__(self) -> int:
+    return len(self._images)
+
+  def __getitem__(self, i: int):
+    return self._images[i], self._masks[i], str(i), ""

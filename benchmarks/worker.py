@@ -1,0 +1,66 @@
+"""One system in a process of its own: measures what it is told on standard input, a line at a time."""
+
+import argparse
+import importlib
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+
+from covseg import command_line
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser()
+  parser.add_argument("system", choices=("covseg", "torch", "keras"))
+  parser.add_argument("--films", required=True, help="NPZ file of images and masks.")
+  parser.add_argument("--base_features", type=int, required=True)
+  parser.add_argument("--batch_size", type=int, required=True)
+  parser.add_argument("--bfloat16", action="store_true")
+  arguments = parser.parse_args()
+  if arguments.system == "covseg":
+    command_line.use_huge_pages()  # As main.py does.
+
+  began = time.perf_counter()
+  module = importlib.import_module(f"benchmarks.unet_{arguments.system}")
+  import_seconds = time.perf_counter() - began
+  with np.load(arguments.films) as films:
+    images, masks = films["images"], films["masks"]
+  system = module.System(arguments.base_features, arguments.bfloat16)
+  batch = system.place(images[: arguments.batch_size], masks[: arguments.batch_size])
+
+  def seconds_of(call, repeats: int) -> float:
+    began = time.perf_counter()
+    for _ in range(repeats):
+      result = call(batch)
+    system.wait(result)
+    return (time.perf_counter() - began) / repeats
+
+  first_step = seconds_of(system.train_step, 1)
+  first_inference = seconds_of(system.infer, 1)
+  seconds_of(system.train_step, 1)
+  _answer(
+    about=system.about,
+    import_seconds=import_seconds,
+    first_step_seconds=first_step,
+    first_inference_seconds=first_inference,
+  )
+  for line in sys.stdin:
+    what, repeats = line.split()
+    if what == "epoch":
+      _answer(seconds=system.epoch(images, masks, arguments.batch_size))
+    elif what == "memory":
+      host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+      _answer(host_bytes=host, device_bytes=system.device_bytes())
+    else:
+      _answer(seconds=seconds_of({"train": system.train_step, "infer": system.infer}[what], int(repeats)))
+
+
+def _answer(**values) -> None:
+  print(json.dumps(values), file=sys.__stdout__, flush=True)
+
+
+if __name__ == "__main__":
+  main()
