@@ -1,8 +1,11 @@
 """Checkpoints of a run: the latest, and the best by validation Dice. Only this module knows Orbax."""
 
+import contextlib
 import errno
+import logging
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -20,7 +23,8 @@ class Checkpoints:
   a process killed, or a disk filled, at any moment leaves the previous ones whole.
   """
 
-  def __init__(self, folder: pathlib.Path):
+  def __init__(self, folder: pathlib.Path, read_only: bool = False):
+    """Opens a folder; `read_only` leaves alone what a run under way may be writing there."""
     # Orbax writes where it is told, wherever the process is: it wants an absolute path.
     self._checkpointer = ocp.training.Checkpointer(
       folder.absolute(),
@@ -31,7 +35,7 @@ class Checkpoints:
           _policies.BestN(get_metric_fn=_val_dice, n=1, keep_checkpoints_without_metrics=False),
         ]
       ),
-      cleanup_tmp_directories=True,
+      cleanup_tmp_directories=not read_only,
     )
 
   def __enter__(self) -> "Checkpoints":
@@ -66,29 +70,49 @@ class Checkpoints:
     Raises:
       OSError: it could not be written; the checkpoints before it are as they were.
     """
-    folder, kept = self._checkpointer.directory, self.latest_step
+    folder, kept = self._checkpointer.directory, self.kept()
+    # Half a megabyte is what Orbax writes besides.
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**19
     try:
-      needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
       free = shutil.disk_usage(folder).free
       if free < needed:
         raise OSError(errno.ENOSPC, f"it takes {needed:,} bytes, and the disk has {free:,} left")
-      self._checkpointer.save(
-        int(state.step),
-        state,
-        overwrite=True,
-        metrics=None if val_dice is None else {"val_dice": val_dice},
-        custom_metadata={"epoch_losses": epoch_losses or []},
-      )
+      with _errors_are_raised_only():
+        self._checkpointer.save(
+          int(state.step),
+          state,
+          overwrite=True,
+          metrics=None if val_dice is None else {"val_dice": val_dice},
+          custom_metadata={"epoch_losses": epoch_losses or []},
+        )
     except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
       raise OSError(
-        f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. The last good "
-        f"one, of step {kept}, is kept. Make room there, and run the same command to go on from it."
+        f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. {kept} Make "
+        "room there, and run the same command to go on."
       ) from error
+
+  def kept(self) -> str:
+    """A sentence that says which checkpoint there is to go on from."""
+    if self.latest_step is None:
+      return "There is no earlier one to go on from."
+    return f"The last good one, of step {self.latest_step}, is kept."
 
   def restore(self, step: int, like: TrainState) -> tuple[TrainState, list[float]]:
     """State of a checkpoint, and the losses of its epoch so far; `like` tells shapes and types."""
     state = self._checkpointer.load(step, like)
     return state, self._checkpointer.metadata(step).custom_metadata["epoch_losses"]
+
+
+@contextlib.contextmanager
+def _errors_are_raised_only() -> Iterator[None]:
+  """Keeps Orbax from logging, once a thread, the traceback of an error that it raises as well."""
+  absl_logger = logging.getLogger("absl")
+  level = absl_logger.level
+  absl_logger.setLevel(logging.CRITICAL)
+  try:
+    yield
+  finally:
+    absl_logger.setLevel(level)
 
 
 def _val_dice(metrics: Any) -> float:

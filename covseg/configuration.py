@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs import default
 from covseg.losses import LOSSES
 from covseg.models import NETWORKS
 from covseg.train_state import OPTIMIZERS
@@ -67,8 +68,17 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-  """The configuration that `to_json` wrote."""
-  return ConfigDict(json.loads(text))
+  """The configuration that `to_json` wrote, with the defaults of fields that have come since.
+
+  Raises:
+    ValueError: the text is no JSON, or has a field that there is not.
+  """
+  config = default.get_config()
+  try:
+    config.update(json.loads(text))
+  except KeyError as error:
+    raise ValueError(f"it has a field that this version does not know: {error.args[0]}") from error
+  return config
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from covseg import compilation, devices, metrics, pictures
+from covseg.train_state import TrainState
 from covseg.workdir import write_whole
 from input_pipeline.batches import Batch, eval_batches
 from input_pipeline.films import Films, resized
@@ -84,6 +86,25 @@ class Evaluator:
     share = devices.share_of_batch(self._batch_size)
     batch = {name: array[share] for name, array in batch.items()}
     return self._eval_step(variables, devices.split_over_batch(self._mesh, batch))
+
+
+def evaluate(
+  config: ConfigDict,
+  model: nn.Module,
+  mesh: Mesh,
+  state: TrainState,
+  films: Films,
+  split: str,
+  folder: pathlib.Path,
+) -> None:
+  """Evaluates a state on the films of a split, prints the figures, and writes them into a folder."""
+  evaluator = Evaluator(config, model, mesh, films)
+  counts = tqdm(evaluator.count_pixels(state.variables()), split, len(films), unit="film", disable=None)
+  counts = np.stack(list(counts))
+  if devices.is_main_process():
+    about = {"split": split, "threshold": config.eval.threshold, "step": int(state.step)}
+    print(headline(write_evaluation(folder, films, counts, about)))
+    print(f"All of this evaluation is in {folder}")
 
 
 def summarize(counts: np.ndarray) -> dict[str, Any]:

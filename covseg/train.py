@@ -63,13 +63,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   if split == "validation":
     logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
   films = load_films(readers["test"]) if split == "test" else validation
-  evaluator = evaluate.Evaluator(config, model, mesh, films)
-  counts = np.stack(list(evaluator.count_pixels(best.variables())))
-  if devices.is_main_process():
-    about = {"split": split, "threshold": config.eval.threshold, "step": int(best.step)}
-    folder = workdir.evaluation(split)
-    print(evaluate.headline(evaluate.write_evaluation(folder, films, counts, about)))
-    print(f"All of this evaluation is in {folder}")
+  evaluate.evaluate(config, model, mesh, best, films, split, workdir.evaluation(split))
 
 
 def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
@@ -124,9 +118,8 @@ def _train(
         bad = int(np.argmin(np.isfinite(losses)))
         raise FloatingPointError(
           f"The loss became {losses[bad]} at step {epoch * num_steps + bad + 1} (epoch {epoch + 1}, "
-          f"learning rate {config.optimizer.learning_rate:g}). The last good checkpoint, of step "
-          f"{checkpoints.latest_step}, is kept in {workdir.checkpoints}. Try a smaller "
-          "--config.optimizer.learning_rate in a new --workdir."
+          f"learning rate {config.optimizer.learning_rate:g}). Of the checkpoints in {workdir.checkpoints}: "
+          f"{checkpoints.kept()} Try a smaller --config.optimizer.learning_rate in a new --workdir."
         )
       counts = evaluator.count_pixels(state.variables())
       counts = list(itertools.takewhile(lambda _: not stop_asked(), counts))

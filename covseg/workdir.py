@@ -53,8 +53,8 @@ class Workdir:
       return configuration.from_json(self.config_file.read_text())
     except FileNotFoundError as error:
       raise ValueError(f"{self.path} is no workdir: it has no config.json.") from error
-    except json.JSONDecodeError as error:
-      raise ValueError(f"{self.config_file} is damaged: {error}") from error
+    except ValueError as error:
+      raise ValueError(f"{self.config_file} cannot be used: {error}") from error
 
   def write_config(self, config: ConfigDict) -> None:
     """Makes the folder, if need be, and writes config.json."""

@@ -196,6 +196,18 @@ def test_another_configuration_is_refused_by_its_fields(tiny_config, tmp_path):
   assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 
+def test_a_configuration_from_before_a_field_came_goes_on_with_its_default(tiny_config, tmp_path):
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  path = tmp_path / "run" / "config.json"
+  fields = json.loads(path.read_text())
+  del fields["model"]["dtype"]
+  path.write_text(json.dumps(fields))
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  path.write_text(json.dumps({**fields, "depth": 3}))
+  with pytest.raises(ValueError, match=r"config.json cannot be used: .*depth"):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
   tiny_config, tmp_path, monkeypatch
 ):

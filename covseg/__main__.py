@@ -1,0 +1,47 @@
+"""What is done after training: `python -m covseg <command>`."""
+
+import argparse
+import sys
+
+from covseg import command_line
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(prog="python -m covseg", description=__doc__)
+  commands = parser.add_subparsers(dest="command", required=True)
+  _add_evaluate(commands)
+  arguments = parser.parse_args()
+  command_line.set_up_logging()
+  with command_line.errors_in_plain_words():
+    arguments.run(arguments)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+  parser = commands.add_parser(
+    "evaluate",
+    help="evaluate the best checkpoint of a run on a split",
+    epilog="Example: python -m covseg evaluate --model=runs/unet --split=test --manual_dir=FOLDER",
+  )
+  parser.add_argument("--model", required=True, help="the workdir of the run")
+  parser.add_argument("--split", default="validation", help="train, validation or test")
+  parser.add_argument("--cohort", help="covid or all; by default that of the training")
+  parser.add_argument("--manual_dir", help="folder of the downloaded archive, if it has moved")
+  parser.add_argument("--data_dir", help="where records are kept, if elsewhere")
+  parser.add_argument("--output", help="folder of the results; by default evaluation/SPLIT in the workdir")
+  parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+  from covseg import evaluation_command  # Here, so that --help answers at once.
+
+  evaluation_command.run(
+    arguments.model,
+    arguments.split,
+    {name: getattr(arguments, name) for name in ("cohort", "manual_dir", "data_dir")},
+    arguments.output,
+  )
+
+
+if __name__ == "__main__":
+  command_line.use_huge_pages()
+  sys.exit(main())
