@@ -29,6 +29,7 @@ def use_huge_pages() -> None:
 
 def set_up_logging() -> None:
   """Shows this project's own messages from INFO on, other libraries' from WARNING on."""
+  logging.basicConfig(format="%(message)s")  # Without effect where absl has set it up.
   absl.logging.set_verbosity(absl.logging.WARNING)
   for name in ("covseg", "input_pipeline"):
     logging.getLogger(name).setLevel(logging.INFO)

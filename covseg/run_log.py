@@ -5,6 +5,7 @@ import io
 import time
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 from tqdm import tqdm
 
@@ -18,54 +19,52 @@ class RunLog(contextlib.ExitStack):
   Of several processes, only the main one tells anything.
   """
 
-  def __init__(self, workdir: Workdir, num_epochs: int, steps_per_epoch: int, batch_size: int, epoch: int):
+  def __init__(self, workdir: Workdir, config: ConfigDict, steps_per_epoch: int, epoch: int, step: int):
     """Opens the files.
 
     Args:
       workdir: where they are.
-      num_epochs: length of the whole run.
+      config: the whole configuration.
       steps_per_epoch: length of an epoch.
-      batch_size: films of a step.
       epoch: the epoch that the run goes on in, from 0.
+      step: the step that it goes on from.
     """
     import tensorboardX  # Here, because it imports PyTorch where that is installed.
 
     super().__init__()
     self._workdir = workdir
-    self._batch_size = batch_size
-    self._num_epochs = num_epochs
-    self._step_ends = []
+    self._batch_size = config.batch_size
+    self._num_epochs = config.num_epochs
+    self._dispatches = []  # (end, number of steps)
     self._shown = {}
     if not devices.is_main_process():
       return
-    first_step = epoch * steps_per_epoch
-    workdir.truncate_metrics(last_step=first_step)
+    last_logged = epoch * steps_per_epoch
+    workdir.truncate_metrics(last_step=last_logged)
     self._board = self.enter_context(
-      tensorboardX.SummaryWriter(str(workdir.tensorboard), purge_step=first_step + 1)
+      tensorboardX.SummaryWriter(str(workdir.tensorboard), purge_step=last_logged + 1)
     )
     # disable=None: no bar where the output is no terminal.
     self._bar = self.enter_context(
-      tqdm(total=num_epochs * steps_per_epoch, initial=first_step, unit="step", disable=None)
+      tqdm(total=self._num_epochs * steps_per_epoch, initial=step, unit="step", disable=None)
     )
-    self._bar.set_description(f"epoch {epoch + 1}/{num_epochs}")
+    self._bar.set_description(f"epoch {epoch + 1}/{self._num_epochs}")
 
-  def step(self, loss: float) -> None:
-    """Notes that a step has ended."""
+  def steps(self, losses: list[float]) -> None:
+    """Notes that the steps of a dispatch have ended."""
     if not devices.is_main_process():
       return
-    self._step_ends.append(time.monotonic())
-    self._shown["loss"] = f"{loss:.4f}"
+    self._dispatches.append((time.monotonic(), len(losses)))
+    self._shown["loss"] = f"{losses[-1]:.4f}"
     self._bar.set_postfix(self._shown, refresh=False)
-    self._bar.update()
+    self._bar.update(len(losses))
 
   def epoch(self, epoch: int, step: int, **values: float) -> None:
     """Notes the figures of an epoch, the last of them those of its validation."""
     if not devices.is_main_process():
       return
-    seconds = self._step_ends[-1] - self._step_ends[0] if self._step_ends else 0
-    images = (len(self._step_ends) - 1) * self._batch_size
-    self._step_ends = []
-    values["images_per_second"] = round(images / seconds, 2) if seconds else None
+    values["images_per_second"] = self._images_per_second()
+    self._dispatches = []
     self._workdir.append_metrics({"epoch": epoch + 1, "step": step, **values})
     for name, value in values.items():
       if value is not None:
@@ -75,8 +74,8 @@ class RunLog(contextlib.ExitStack):
     self._bar.set_description(f"epoch {min(epoch + 2, self._num_epochs)}/{self._num_epochs}")
     self._bar.write(
       f"epoch {epoch + 1}/{self._num_epochs}: loss {values['train_loss']:.4f}, validation per-image "
-      f"Dice {values['val_dice']:.4f}, IoU {values['val_iou']:.4f}, "
-      f"{values['images_per_second']} images/s"
+      f"Dice {values['val_dice']:.4f}, IoU {values['val_iou']:.4f}"
+      + (f", {values['images_per_second']} images/s" if values["images_per_second"] else "")
     )
 
   def samples(self, panel: np.ndarray, step: int) -> None:
@@ -87,3 +86,10 @@ class RunLog(contextlib.ExitStack):
     Image.fromarray(panel).save(png, format="PNG")
     write_whole(self._workdir.samples_file, png.getvalue())
     self._board.add_image("validation_samples", panel, step, dataformats="HWC")
+
+  def _images_per_second(self) -> float | None:
+    """Rate from the end of the epoch's first dispatch on, because that may have waited for compilation."""
+    if len(self._dispatches) < 2:
+      return None
+    seconds = self._dispatches[-1][0] - self._dispatches[0][0]
+    return round(self._batch_size * sum(n for _, n in self._dispatches[1:]) / seconds, 2)

@@ -103,16 +103,16 @@ def _train(
   num_steps = steps_per_epoch(len(train_reader), config.batch_size)
   optimizer = create_optimizer(config.optimizer)
   state = create_train_state(model, optimizer, config.seed, config.image_size, devices.replicated(mesh))
-  epoch, losses = 0, []
+  first_epoch, losses = 0, []
   if checkpoints.latest_step is not None:
     state, losses = checkpoints.restore(checkpoints.latest_step, like=state)
-    epoch = (int(state.step) - len(losses)) // num_steps
-    logger.info("Going on from step %d, in epoch %d.", state.step, epoch + 1)
+    first_epoch = (int(state.step) - len(losses)) // num_steps
+    logger.info("Going on from step %d, in epoch %d.", state.step, first_epoch + 1)
   take_steps = create_take_steps(config, model, optimizer, mesh, train_reader, int(state.step))
   evaluator = evaluate.Evaluator(config, model, mesh, validation)
 
-  with RunLog(workdir, config.num_epochs, num_steps, config.batch_size, epoch) as log:
-    for epoch in range(epoch, config.num_epochs):  # noqa: B020
+  with RunLog(workdir, config, num_steps, first_epoch, int(state.step)) as log:
+    for epoch in range(first_epoch, config.num_epochs):
       state = _train_epoch(take_steps, state, losses, num_steps, log, stop_asked)
       if not np.isfinite(losses).all():
         bad = int(np.argmin(np.isfinite(losses)))
@@ -160,9 +160,9 @@ def _train_epoch(
   running = None
 
   def finish(running: jax.Array) -> None:
-    for loss in np.asarray(running).tolist():
-      losses.append(loss)
-      log.step(loss)
+    ended = np.asarray(running).tolist()
+    losses.extend(ended)
+    log.steps(ended)
 
   steps_left = num_steps - len(losses)
   while steps_left and not stop_asked() and np.isfinite(losses[-1:]).all():

@@ -159,9 +159,9 @@ def test_a_run_stopped_by_sigterm_ends_as_an_undisturbed_one(tiny_config, tmp_pa
   taken = []
 
   class StoppingLog(run_log.RunLog):
-    def step(self, loss):
-      super().step(loss)
-      taken.append(loss)
+    def steps(self, losses):
+      super().steps(losses)
+      taken.extend(losses)
       if len(taken) == stop_at:
         signal.raise_signal(signal.SIGTERM)
 
