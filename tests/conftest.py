@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from configs import default
-from covseg import compilation
+from covseg import compilation, train
 from input_pipeline.cxr_phantom import phantom
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -33,9 +33,21 @@ def real_data() -> pathlib.Path:
 @pytest.fixture
 def tiny_config(tmp_path):
   """A configuration that trains in seconds, on the films of tests/tiny_films.py."""
+  return _tiny_config(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory) -> pathlib.Path:
+  """Workdir of an undisturbed run of `tiny_config`; to be read only."""
+  folder = tmp_path_factory.mktemp("whole")
+  train.train_and_evaluate(_tiny_config(folder), str(folder / "run"))
+  return folder / "run"
+
+
+def _tiny_config(folder: pathlib.Path):
   config = default.get_config()
   config.dataset.name = "tests.tiny_films"
-  config.dataset.data_dir = str(tmp_path / "tfds")
+  config.dataset.data_dir = str(folder / "tfds")
   config.image_size = 32
   config.batch_size = 4
   config.num_epochs = 2

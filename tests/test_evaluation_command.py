@@ -4,35 +4,29 @@ import sys
 
 import pytest
 
-from covseg import evaluation_command, train
+from covseg import evaluation_command
 from tests.conftest import ROOT
 
 _NO_CHANGE = {"cohort": None, "manual_dir": None, "data_dir": None}
-
-
-@pytest.fixture
-def run(tiny_config, tmp_path):
-  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
-  return tmp_path / "run"
 
 
 def _metrics(folder):
   return json.loads((folder / "metrics.json").read_text())
 
 
-def test_evaluates_the_best_checkpoint_as_training_did(run, tmp_path):
-  after_training = _metrics(run / "evaluation" / "test")
-  evaluation_command.run(str(run), "test", _NO_CHANGE, str(tmp_path / "out"))
+def test_evaluates_the_best_checkpoint_as_training_did(whole_run, tmp_path):
+  after_training = _metrics(whole_run / "evaluation" / "test")
+  evaluation_command.run(str(whole_run), "test", _NO_CHANGE, str(tmp_path / "out"))
   assert _metrics(tmp_path / "out") == after_training
-  evaluation_command.run(str(run), "validation", _NO_CHANGE, None)
-  lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+  evaluation_command.run(str(whole_run), "validation", _NO_CHANGE, None)  # Into the workdir.
+  lines = [json.loads(line) for line in (whole_run / "metrics.jsonl").read_text().splitlines()]
   best = max(line["val_dice"] for line in lines)
-  assert _metrics(run / "evaluation" / "validation")["per_image"]["dice"] == pytest.approx(best)
+  assert _metrics(whole_run / "evaluation" / "validation")["per_image"]["dice"] == pytest.approx(best)
 
 
-def test_what_is_not_there_is_named(run, tmp_path):
+def test_what_is_not_there_is_named(whole_run, tmp_path):
   with pytest.raises(ValueError, match=r"--split=tset: .* has train, validation, test"):
-    evaluation_command.run(str(run), "tset", _NO_CHANGE, None)
+    evaluation_command.run(str(whole_run), "tset", _NO_CHANGE, None)
   with pytest.raises(ValueError, match="is no workdir"):
     evaluation_command.run(str(tmp_path / "absent"), "test", _NO_CHANGE, None)
   assert not (tmp_path / "absent").exists()

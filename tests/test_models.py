@@ -45,12 +45,14 @@ def test_bfloat16_is_used_within_and_float32_outside(name):
   model, variables = _initialized(name, base_features=4)
   assert {x.dtype for x in jax.tree.leaves(variables)} == {np.dtype("float32")}
   images = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
-  full = model.apply(variables, images, train=False)["infection"]
+  full = jax.jit(lambda: model.apply(variables, images, train=False))()["infection"]
   half_model = model.clone(dtype="bfloat16")
-  half = half_model.apply(variables, images, train=False)["infection"]
+  half = jax.jit(lambda: half_model.apply(variables, images, train=False))()["infection"]
   assert half.dtype == jnp.float32
   assert 0 < np.abs(half - full).max() < 0.05 * np.abs(full).max()
-  _, updated = half_model.apply(variables, images, train=True, mutable=["batch_stats"])
+  _, updated = jax.eval_shape(
+    lambda: half_model.apply(variables, images, train=True, mutable=["batch_stats"])
+  )
   assert {x.dtype for x in jax.tree.leaves(updated)} == {np.dtype("float32")}
 
 

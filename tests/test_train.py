@@ -46,10 +46,8 @@ def _same(a, b):
   )
 
 
-def test_a_run_leaves_what_later_commands_need(tiny_config, tmp_path):
-  workdir = tmp_path / "run"
-  train.train_and_evaluate(tiny_config, str(workdir))
-
+def test_a_run_leaves_what_later_commands_need(whole_run):
+  workdir = whole_run
   assert json.loads((workdir / "config.json").read_text())["model"]["base_features"] == 2
   lines = _lines(workdir)
   assert [(line["epoch"], line["step"]) for line in lines] == [(1, 3), (2, 6)]
@@ -109,15 +107,16 @@ def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
     ids=list("abcde"),
     labels=[""] * 5,
   )
-  variables = model.init(jax.random.key(1), np.zeros((1, 32, 32, 1), np.float32), train=False)
+  variables = jax.jit(lambda: model.init(jax.random.key(1), np.zeros((1, 32, 32, 1)), train=False))()
   tiny_config.eval.batch_size = 2
   evaluator = evaluate.Evaluator(tiny_config, model, devices.create_mesh(2), films)
   counts = np.stack(list(evaluator.count_pixels(variables)))
   assert counts.shape == (5, 4)
+  apply = jax.jit(lambda images: model.apply(variables, images, train=False)["infection"])
   dice = []
   for image, mask in zip(films.images, films.masks, strict=True):
     network_input = resize_image(image, 32)[None, ..., None].astype(np.float32) / 255
-    logits = model.apply(variables, network_input, train=False)["infection"][0, ..., 0]
+    logits = apply(network_input)[0, ..., 0]
     called = np.asarray(jax.image.resize(logits, (64, 64), "bilinear")) > 0
     dice.append(sklearn.metrics.f1_score(mask.ravel(), called.ravel(), zero_division=1))
   assert evaluate.summarize(counts)["per_image"]["dice"] == pytest.approx(np.mean(dice), abs=1e-3)
@@ -152,10 +151,10 @@ def test_without_a_test_split_validation_is_evaluated_and_said_so(tiny_config, t
   assert not (tmp_path / "run" / "evaluation" / "test").exists()
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
-def test_a_run_stopped_by_sigterm_ends_as_an_undisturbed_one(tiny_config, tmp_path, monkeypatch, stop_at):
-  train.train_and_evaluate(tiny_config, str(tmp_path / "whole"))
-
+@pytest.mark.parametrize("stop_at", [1, 3, 5])  # Within an epoch, at its end, and in the next one.
+def test_a_run_stopped_by_sigterm_ends_as_an_undisturbed_one(
+  whole_run, tiny_config, tmp_path, monkeypatch, stop_at
+):
   taken = []
 
   class StoppingLog(run_log.RunLog):
@@ -171,29 +170,27 @@ def test_a_run_stopped_by_sigterm_ends_as_an_undisturbed_one(tiny_config, tmp_pa
   assert not (tmp_path / "stopped" / "evaluation").exists()
   train.train_and_evaluate(tiny_config, str(tmp_path / "stopped"))
 
-  whole, stopped = (_state(tmp_path / name, tiny_config, 6) for name in ("whole", "stopped"))
+  whole, stopped = (_state(workdir, tiny_config, 6) for workdir in (whole_run, tmp_path / "stopped"))
   assert _same(whole, stopped)
-  assert _without_speed(_lines(tmp_path / "whole")) == _without_speed(_lines(tmp_path / "stopped"))
+  assert _without_speed(_lines(whole_run)) == _without_speed(_lines(tmp_path / "stopped"))
 
 
-def test_a_longer_run_goes_on_from_a_shorter_one(tiny_config, tmp_path):
-  train.train_and_evaluate(tiny_config, str(tmp_path / "two"))
+def test_a_longer_run_goes_on_from_a_shorter_one(whole_run, tiny_config, tmp_path):
   tiny_config.num_epochs = 1
   train.train_and_evaluate(tiny_config, str(tmp_path / "one"))
   tiny_config.num_epochs = 2
   train.train_and_evaluate(tiny_config, str(tmp_path / "one"))
-  two, one = (_state(tmp_path / name, tiny_config, 6) for name in ("two", "one"))
+  two, one = (_state(workdir, tiny_config, 6) for workdir in (whole_run, tmp_path / "one"))
   assert _same(two, one)
 
 
-def test_another_configuration_is_refused_by_its_fields(tiny_config, tmp_path):
-  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
-  before = (tmp_path / "run" / "config.json").read_bytes()
+def test_another_configuration_is_refused_by_its_fields(whole_run, tiny_config):
+  before = (whole_run / "config.json").read_bytes()
   tiny_config.seed = 1
   tiny_config.model.base_features = 4
   with pytest.raises(ValueError, match=r"model.base_features: 2 -> 4; seed: 0 -> 1"):
-    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
-  assert (tmp_path / "run" / "config.json").read_bytes() == before
+    train.train_and_evaluate(tiny_config, str(whole_run))
+  assert (whole_run / "config.json").read_bytes() == before
 
 
 def test_a_configuration_from_before_a_field_came_goes_on_with_its_default(tiny_config, tmp_path):
