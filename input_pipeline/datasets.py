@@ -32,13 +32,13 @@ def prepare(config: ConfigDict) -> tfds.core.DatasetBuilder:
   manual_dir = pathlib.Path(config.manual_dir or f"{data_dir}/downloads/manual").expanduser()
   is_built = builder.data_path.exists()
   reason = _reason_to_rebuild(builder, config, manual_dir) if is_built else ""
-  if reason:
-    logger.warning("Building %s again: %s.", builder.info.full_name, reason)
-    builder.data_path.rmtree()
-    builder = _create_builder(config)
   if reason or not is_built:
     if hasattr(builder, "source"):
-      builder.source(manual_dir)  # Its errors come before anything is written.
+      builder.source(manual_dir)  # Its errors come before anything is deleted or written.
+    if reason:
+      logger.warning("Building %s again: %s.", builder.info.full_name, reason)
+      builder.data_path.rmtree()
+      builder = _create_builder(config)
     logger.info("Building %s in %s", builder.info.full_name, builder.data_path)
     if not sys.stderr.isatty():
       tfds.disable_progress_bar()
@@ -64,11 +64,13 @@ def _reason_to_rebuild(
     found = builder.info.splits[split].num_examples if split in builder.info.splits else 0
     if found != sum(counts.values()):
       return f"it is partial, {found} of {sum(counts.values())} {split} films"
-  if not config.manual_dir and not manual_dir.is_dir():
+  try:
+    source = builder.source(manual_dir)
+  except FileNotFoundError:
+    if config.manual_dir:
+      raise
     return ""  # The archive was removed after the build, and none was asked for.
-  if built != builder.source(manual_dir):
-    return f"what is in {manual_dir} is not what it was made from"
-  return ""
+  return "" if built == source else f"what is in {manual_dir} is not what it was made from"
 
 
 def _create_builder(config: ConfigDict) -> tfds.core.DatasetBuilder:

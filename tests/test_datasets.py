@@ -70,6 +70,11 @@ def test_a_partial_build_is_noticed(config, tmp_path, caplog):
     file_format="array_record",
   )
   assert _num_films(builder) == {"train": 1, "validation": 1}
+  manual_dir, config.manual_dir = config.manual_dir, str(tmp_path / "absent")
+  with pytest.raises(FileNotFoundError, match="absent"):
+    datasets.prepare(config)
+  assert builder.data_path.exists()  # Nothing is deleted that cannot be built again.
+  config.manual_dir = manual_dir
   assert _num_films(datasets.prepare(config)) == {"train": 3, "validation": 2}
   assert "it is partial, 1 of 3 train films" in caplog.text
 
@@ -79,9 +84,9 @@ def test_records_outlive_their_archive_unless_one_is_asked_for(config, tmp_path)
   config.manual_dir = ""
   path = write_zip(default_folder / "a.zip", archive_members({"Train": 2, "Val": 1}))
   datasets.prepare(config)
-  path.unlink()
-  default_folder.rmdir()
-  assert _num_films(datasets.prepare(config)) == {"train": 2, "validation": 1}
+  for remove in (path.unlink, default_folder.rmdir):  # The archive, then its empty folder.
+    remove()
+    assert _num_films(datasets.prepare(config)) == {"train": 2, "validation": 1}
   config.manual_dir = str(tmp_path / "elsewhere")
   with pytest.raises(FileNotFoundError, match="elsewhere"):
     datasets.prepare(config)
