@@ -122,7 +122,7 @@ def _write_films(path: str, arguments: argparse.Namespace) -> None:
   config.manual_dir = arguments.manual_dir or ""
   config.name = "covid_qu_ex" if arguments.manual_dir else "cxr_phantom"
   builder = datasets.prepare(config)
-  reader = FilmReader(builder, f"train[:{arguments.epoch_films}]", "image", "infection_mask", 256)
+  reader = FilmReader(builder, f"train[:{arguments.epoch_films}]", config, 256)
   films = resized(load_films(reader), arguments.image_size)
   np.savez(path, images=films.images, masks=films.masks)
 

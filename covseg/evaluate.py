@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from covseg import compilation, devices, metrics, pictures
-from covseg.train_state import TrainState
+from covseg.trained_model import TrainedModel
 from covseg.workdir import write_whole
 from input_pipeline.batches import Batch, eval_batches
 from input_pipeline.films import Films, resized
@@ -88,21 +88,13 @@ class Evaluator:
     return self._eval_step(variables, devices.split_over_batch(self._mesh, batch))
 
 
-def evaluate(
-  config: ConfigDict,
-  model: nn.Module,
-  mesh: Mesh,
-  state: TrainState,
-  films: Films,
-  split: str,
-  folder: pathlib.Path,
-) -> None:
-  """Evaluates a state on the films of a split, prints the figures, and writes them into a folder."""
-  evaluator = Evaluator(config, model, mesh, films)
-  counts = tqdm(evaluator.count_pixels(state.variables()), split, len(films), unit="film", disable=None)
+def evaluate(trained: TrainedModel, mesh: Mesh, films: Films, split: str, folder: pathlib.Path) -> None:
+  """Evaluates a model on the films of a split, prints the figures, and writes them into a folder."""
+  evaluator = Evaluator(trained.config, trained.network, mesh, films)
+  counts = tqdm(evaluator.count_pixels(trained.variables), split, len(films), unit="film", disable=None)
   counts = np.stack(list(counts))
   if devices.is_main_process():
-    about = {"split": split, "threshold": config.eval.threshold, "step": int(state.step)}
+    about = {"split": split, "threshold": trained.config.eval.threshold, "step": trained.step}
     print(headline(write_evaluation(folder, films, counts, about)))
     print(f"All of this evaluation is in {folder}")
 

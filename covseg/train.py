@@ -18,6 +18,7 @@ from covseg.feeding import TakeSteps, create_take_steps
 from covseg.models import create_model
 from covseg.run_log import RunLog
 from covseg.train_state import TrainState, create_optimizer, create_train_state
+from covseg.trained_model import TrainedModel
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.batches import steps_per_epoch
@@ -63,7 +64,8 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   if split == "validation":
     logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
   films = load_films(readers["test"]) if split == "test" else validation
-  evaluate.evaluate(config, model, mesh, best, films, split, workdir.evaluation(split))
+  trained = TrainedModel(workdir_path, config, model, best.variables(), int(best.step))
+  evaluate.evaluate(trained, mesh, films, split, workdir.evaluation(split))
 
 
 def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
@@ -81,9 +83,7 @@ def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
       )
   steps_per_epoch(builder.info.splits["train"].num_examples, config.batch_size)
   return {
-    split: FilmReader(
-      builder, split, config.dataset.image_key, config.dataset.mask_key, config.eval.image_size
-    )
+    split: FilmReader(builder, split, config.dataset, config.eval.image_size)
     for split in ("train", "validation", "test")
     if split in builder.info.splits
   }

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-Batch = dict[str, np.ndarray]  # {"image": uint8 (B, H, W), "mask": bool (B, H, W)}
+Batch = dict[
+  str, np.ndarray
+]  # {"image": uint8 (B, H, W), "mask": bool (B, H, W)}, and "lung_mask" where there is one
 
 
 def epoch_order(num_films: int, seed: int, epoch: int) -> np.ndarray:

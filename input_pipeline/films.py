@@ -5,9 +5,11 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
+from ml_collections import ConfigDict
 from PIL import Image
 
 
@@ -18,12 +20,14 @@ class Films:
   Attributes:
     images: uint8 (N, H, W), grey.
     masks: bool (N, H, W), True where infected.
+    lung_masks: bool (N, H, W), True in the lungs; None where the dataset does not tell.
     ids: N names, unique in a split.
     labels: N names of classes; all empty where the dataset has none.
   """
 
   images: np.ndarray
   masks: np.ndarray
+  lung_masks: np.ndarray | None
   ids: list[str]
   labels: list[str]
 
@@ -31,19 +35,28 @@ class Films:
     return len(self.images)
 
 
+class Film(NamedTuple):
+  """One film, as in `Films`."""
+
+  image: np.ndarray
+  mask: np.ndarray
+  lung_mask: np.ndarray | None
+  id: str
+  label: str
+
+
 class FilmReader:
   """The films of a split on disk, read one at a time, at one size."""
 
-  def __init__(
-    self, builder: tfds.core.DatasetBuilder, split: str, image_key: str, mask_key: str, image_size: int
-  ):
+  def __init__(self, builder: tfds.core.DatasetBuilder, split: str, config: ConfigDict, image_size: int):
     """Opens the records.
 
     Args:
       builder: a prepared builder with `split`.
       split: name of the split, or a slice of one in TFDS syntax.
-      image_key: feature of the image: 8- or 16-bit, grey or RGB, of any size.
-      mask_key: feature of the mask, of the image's size; whatever is not zero is infected.
+      config: `config.dataset`. image_key: feature of the image, 8- or 16-bit, grey or RGB, of any
+        size. mask_key: feature of the mask, of the image's size; whatever is not zero is infected.
+        lung_mask_key: feature of the mask of the lungs, where the dataset has one.
       image_size: side of what is read, in pixels. Films of another size are scaled to it.
 
     Raises:
@@ -51,15 +64,16 @@ class FilmReader:
     """
     self.image_size = image_size
     self._features = builder.info.features
-    self._split, self._image_key, self._mask_key = split, image_key, mask_key
+    self._split, self._image_key, self._mask_key = split, config.image_key, config.mask_key
+    self._lung_mask_key = config.lung_mask_key
     self._damaged = (
       f"The records of {builder.info.full_name} in {builder.data_path} are damaged. Delete this folder; "
       "the next run builds them again."
     )
-    for field, key in (("image_key", image_key), ("mask_key", mask_key)):
-      if key not in self._features:
+    for field in ("image_key", "mask_key"):
+      if config[field] not in self._features:
         raise ValueError(
-          f"dataset.{field}={key!r}: {builder.name} has the features {', '.join(self._features)}."
+          f"dataset.{field}={config[field]!r}: {builder.name} has the features {', '.join(self._features)}."
         )
     # PNG files are decoded here, and only those that are needed.
     decoders = {
@@ -73,8 +87,12 @@ class FilmReader:
   def __len__(self) -> int:
     return len(self._source)
 
-  def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray, str, str]:
-    """Image, uint8 (H, W); mask, bool (H, W); id; label.
+  @property
+  def has_lung_masks(self) -> bool:
+    return self._lung_mask_key in self._features
+
+  def __getitem__(self, i: int) -> Film:
+    """A film: image uint8 (H, W), masks bool (H, W).
 
     Raises:
       ValueError: a feature is no image, image and mask differ in size, or the records are damaged.
@@ -86,10 +104,14 @@ class FilmReader:
     if "label" in self._features and isinstance(self._features["label"], tfds.features.ClassLabel):
       label = self._features["label"].int2str(int(example["label"]))
     image = _as_image(example[self._image_key], f"{film_id}: {self._image_key}")
-    mask = _as_mask(example[self._mask_key], f"{film_id}: {self._mask_key}")
-    if image.shape != mask.shape:
-      raise ValueError(f"{film_id}: the image has {image.shape} pixels, its mask {mask.shape}.")
-    return resize_image(image, self.image_size), resize_mask(mask, self.image_size), film_id, label
+    masks = [_as_mask(example[self._mask_key], f"{film_id}: {self._mask_key}")]
+    if self.has_lung_masks:
+      masks.append(_as_mask(example[self._lung_mask_key], f"{film_id}: {self._lung_mask_key}"))
+    for mask in masks:
+      if image.shape != mask.shape:
+        raise ValueError(f"{film_id}: the image has {image.shape} pixels, its mask {mask.shape}.")
+    mask, lung_mask = ([resize_mask(mask, self.image_size) for mask in masks] + [None])[:2]
+    return Film(resize_image(image, self.image_size), mask, lung_mask, film_id, label)
 
   @contextlib.contextmanager
   def _error_if_damaged(self) -> Iterator[None]:
@@ -103,14 +125,18 @@ def load_films(reader: FilmReader) -> Films:
   """All films of a reader, read in parallel."""
   size = (len(reader), reader.image_size, reader.image_size)
   images, masks = np.empty(size, np.uint8), np.empty(size, bool)
+  lung_masks = np.empty(size, bool) if reader.has_lung_masks else None
   ids, labels = [""] * len(reader), [""] * len(reader)
 
   def load(i: int) -> None:
-    images[i], masks[i], ids[i], labels[i] = reader[i]
+    film = reader[i]
+    images[i], masks[i], ids[i], labels[i] = film.image, film.mask, film.id, film.label
+    if lung_masks is not None:
+      lung_masks[i] = film.lung_mask
 
   with concurrent.futures.ThreadPoolExecutor() as threads:
     list(threads.map(load, range(len(reader))))
-  return Films(images, masks, ids, labels)
+  return Films(images, masks, lung_masks, ids, labels)
 
 
 def resized(films: Films, image_size: int) -> Films:
@@ -118,8 +144,11 @@ def resized(films: Films, image_size: int) -> Films:
   if films.images.shape[1:] == (image_size, image_size):
     return films
   images = np.stack([resize_image(image, image_size) for image in films.images])
-  masks = np.stack([resize_mask(mask, image_size) for mask in films.masks])
-  return dataclasses.replace(films, images=images, masks=masks)
+  masks, lung_masks = (
+    None if masks is None else np.stack([resize_mask(mask, image_size) for mask in masks])
+    for masks in (films.masks, films.lung_masks)
+  )
+  return dataclasses.replace(films, images=images, masks=masks, lung_masks=lung_masks)
 
 
 def resize_image(image: np.ndarray, image_size: int) -> np.ndarray:

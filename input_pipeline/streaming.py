@@ -28,8 +28,11 @@ def streamed_batches(
   """
 
   def load(index: int) -> Batch:
-    image, mask, _, _ = reader[index]
-    return {"image": resize_image(image, image_size), "mask": resize_mask(mask, image_size)}
+    film = reader[index]
+    batch = {"image": resize_image(film.image, image_size), "mask": resize_mask(film.mask, image_size)}
+    if film.lung_mask is not None:
+      batch["lung_mask"] = resize_mask(film.lung_mask, image_size)
+    return batch
 
   order = _TrainingOrder(len(reader), batch_size, seed, first_step, share)
   return iter(

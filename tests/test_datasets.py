@@ -24,7 +24,7 @@ def config(tmp_path):
 
 
 def _load(builder, split):
-  return load_films(FilmReader(builder, split, "image", "infection_mask", 256))
+  return load_films(FilmReader(builder, split, default.get_config().dataset, 256))
 
 
 def _num_films(builder):
@@ -139,9 +139,10 @@ def test_unknown_names_list_the_choices(config, field, value, message):
 
 def test_unknown_features_list_the_choices(config):
   config.name = "tests.tiny_films"
+  config.mask_key = "mask"
   builder = datasets.prepare(config)
   with pytest.raises(ValueError, match=r"dataset.mask_key='mask'.*image, infection_mask"):
-    FilmReader(builder, "train", "image", "mask", 64)
+    FilmReader(builder, "train", config, 64)
 
 
 def test_real_records_equal_the_pngs_pixel_for_pixel(config, real_data):

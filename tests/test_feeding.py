@@ -14,7 +14,7 @@ from input_pipeline.streaming import streamed_batches
 @pytest.fixture
 def reader(tiny_config):
   builder = datasets.prepare(tiny_config.dataset)
-  return FilmReader(builder, "train", "image", "infection_mask", 64)
+  return FilmReader(builder, "train", tiny_config.dataset, 64)
 
 
 @pytest.mark.parametrize("share", [slice(0, 5), slice(2, 5)])

@@ -104,6 +104,7 @@ def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
   films = Films(
     images=rng.integers(0, 256, (5, 64, 64), dtype=np.uint8),
     masks=rng.random((5, 64, 64)) < 0.3,
+    lung_masks=None,
     ids=list("abcde"),
     labels=[""] * 5,
   )
