@@ -39,6 +39,16 @@ def get_config() -> ConfigDict:
   model.base_features = 32
   # Type of the computation: float32, or bfloat16 for speed on accelerators.
   model.dtype = "float32"
+  # unet_baseline: share of the values dropped in training at the end of the contracting path.
+  model.dropout = 0.5
+  # unet_plus_plus: 1 to 4 predicts from a U-Net of that depth, and computes no more; 0 from all.
+  model.prune_to = 0
+  # resnet_unet: resnet18, resnet34 or resnet50.
+  model.encoder = "resnet34"
+  # Networks over an encoder: unet or fpn.
+  model.decoder = "unet"
+  # Networks over an encoder: file of weights it starts from, made by `python -m covseg import-weights`.
+  model.encoder_weights = ""
 
   config.loss = loss = ConfigDict()
   loss.name = "bce"

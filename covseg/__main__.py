@@ -10,6 +10,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(prog="python -m covseg", description=__doc__)
   commands = parser.add_subparsers(dest="command", required=True)
   _add_evaluate(commands)
+  _add_import_weights(commands)
   arguments = parser.parse_args()
   command_line.set_up_logging()
   with command_line.errors_in_plain_words():
@@ -40,6 +41,30 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     {name: getattr(arguments, name) for name in ("cohort", "manual_dir", "data_dir")},
     arguments.output,
   )
+
+
+def _add_import_weights(commands: argparse._SubParsersAction) -> None:
+  parser = commands.add_parser(
+    "import-weights",
+    help="convert an encoder's weights from torchvision or timm",
+    epilog="Example: python -m covseg import-weights resnet34.pth --encoder=resnet34 "
+    "--output=resnet34_encoder.safetensors",
+  )
+  parser.add_argument(
+    "file",
+    metavar="FILE",
+    help="state dict of torchvision or timm: .safetensors, or .pth with PyTorch installed",
+  )
+  encoders = ("mobilenet_v2", "resnet18", "resnet34", "resnet50", "densenet121")
+  parser.add_argument("--encoder", required=True, choices=encoders, help="its architecture")
+  parser.add_argument("--output", required=True, help="the file to write, for model.encoder_weights")
+  parser.set_defaults(run=_import_weights)
+
+
+def _import_weights(arguments: argparse.Namespace) -> None:
+  from covseg import import_weights  # Here, so that --help answers at once.
+
+  import_weights.run(arguments.file, arguments.encoder, arguments.output)
 
 
 if __name__ == "__main__":

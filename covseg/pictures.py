@@ -48,3 +48,9 @@ def outlined(film: np.ndarray, mask: np.ndarray, color: np.ndarray) -> np.ndarra
   drawn = film.copy()
   drawn[mask & ~inner] = color
   return drawn
+
+
+def attended(film: np.ndarray, attention: np.ndarray) -> np.ndarray:
+  """RGB film (H, W, 3) with attention, float (H, W) in [0, 1], tinted: the more, the stronger."""
+  strength = 0.6 * attention[..., None]
+  return np.round(film * (1 - strength) + PREDICTION_COLOR * strength).astype(np.uint8)

@@ -57,6 +57,29 @@ class UpConv(nn.Module):
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, self.features)
 
 
+class Heads(nn.Module):
+  """A 1x1 convolution for each thing that is segmented: float32 logits {head: (B, H, W, 1)}."""
+
+  heads: tuple[str, ...] = ("infection",)
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
+    x = x.astype(jnp.float32)
+    return {head: nn.Conv(1, (1, 1), name=head)(x) for head in self.heads}
+
+
+def upsample(x: jax.Array) -> jax.Array:
+  """Each pixel repeated over 2x2, (B, H, W, C) -> (B, 2H, 2W, C)."""
+  b, h, w, c = x.shape
+  x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
+  return x.reshape(b, 2 * h, 2 * w, c)
+
+
+def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """(B, H, W, C) at another size, bilinear."""
+  return x if x.shape[1:3] == size else jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear")
+
+
 def max_pool(x: jax.Array) -> jax.Array:
   """Maximum of each 2x2 window, (B, 2H, 2W, C) -> (B, H, W, C).
 

@@ -12,16 +12,18 @@ class UNet(nn.Module):
 
   Attributes:
     base_features: channels of the first level; each level below has twice as many.
+    heads: what is segmented, "infection" and perhaps "lung".
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
   base_features: int
+  heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
   num_levels: int = 4
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    """Logits {"infection": (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
     _, h, w, _ = images.shape
     x = blocks.pad_to_multiple(images.astype(self.dtype), 2**self.num_levels)
     skips = []
@@ -33,5 +35,4 @@ class UNet(nn.Module):
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
       x = blocks.DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1), train)
-    logits = nn.Conv(1, (1, 1), name="infection")(x.astype(jnp.float32))
-    return {"infection": logits[:, :h, :w]}
+    return {head: logits[:, :h, :w] for head, logits in blocks.Heads(self.heads, name="heads")(x).items()}

@@ -1,0 +1,79 @@
+"""Attention U-Net (Oktay et al. 2018, https://arxiv.org/abs/1804.03999)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from covseg.models import blocks
+
+
+class AttentionUNet(nn.Module):
+  """U-Net whose skips are weighted by what the level below saw; 8.3 M parameters at 32 base features.
+
+  The first skip has no gate: its features are too simple to be told apart (section 2.3 of the paper).
+
+  Attributes:
+    base_features: channels of the first level; each level below has twice as many.
+    heads: what is segmented, "infection" and perhaps "lung".
+    dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
+  """
+
+  base_features: int
+  heads: tuple[str, ...] = ("infection",)
+  dtype: str = "float32"
+  num_levels: int = 4
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    _, h, w, _ = images.shape
+    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**self.num_levels)
+    skips = []
+    for level in range(self.num_levels):
+      x = blocks.DoubleConv(self.base_features * 2**level)(x, train)
+      skips.append(x)
+      x = blocks.max_pool(x)
+    x = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
+    for level in reversed(range(self.num_levels)):
+      skip = AttentionGate(name=f"gate_{level}")(skips[level], x) if level else skips[level]
+      x = blocks.UpConv(skip.shape[-1])(x)
+      x = blocks.DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1), train)
+    return {head: logits[:, :h, :w] for head, logits in blocks.Heads(self.heads, name="heads")(x).items()}
+
+
+class AttentionGate(nn.Module):
+  """A skip (B, 2H, 2W, C) times attention in [0, 1], from a gating signal (B, H, W, G) of its own grid.
+
+  Equations 1 and 2 of the paper: additive attention, computed at the resolution of the gating signal. The
+  attention, (B, 2H, 2W, 1), is sown as the intermediate "attention".
+  """
+
+  @nn.compact
+  def __call__(self, skip: jax.Array, gating: jax.Array) -> jax.Array:
+    features = skip.shape[-1]
+    x = nn.Conv(features, (2, 2), strides=2, use_bias=False, dtype=skip.dtype, name="skip")(skip)
+    x = nn.relu(x + nn.Dense(features, dtype=skip.dtype, name="gating")(gating))
+    attention = nn.sigmoid(nn.Dense(1, dtype=skip.dtype, name="weights")(x))
+    attention = blocks.resize(attention, skip.shape[1:3])
+    self.sow("intermediates", "attention", attention)
+    return skip * attention
+
+
+def attention_maps(network: AttentionUNet, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
+  """Attention of each gate, {"gate_1": float32 (B, H, W) in [0, 1], ...}, the finest first.
+
+  Args:
+    network: the network.
+    variables: its parameters and batch statistics.
+    images: float32 (B, H, W, 1) in [0, 1].
+  """
+  _, h, w, _ = images.shape
+  _, state = network.apply(variables, images, train=False, mutable=["intermediates"])
+  maps = {}
+  for gate, sown in sorted(state["intermediates"].items()):
+    (attention,) = sown["attention"]
+    padded = tuple(n + -n % 2**network.num_levels for n in (h, w))
+    maps[gate] = blocks.resize(attention.astype(jnp.float32), padded)[:, :h, :w, 0]
+  return maps

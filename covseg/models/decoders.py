@@ -1,0 +1,80 @@
+"""Decoders: an encoder's features at strides 2, 4, 8, 16 and 32 in, one array of features out."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from covseg.models import blocks
+
+
+class UNetDecoder(nn.Module):
+  """Features of stride 1 where it has five levels, of stride 2 where it has four.
+
+  Attributes:
+    features: channels of each level, from stride 16 to finer ones.
+  """
+
+  features: tuple[int, ...]
+
+  @nn.compact
+  def __call__(self, encoded: list[jax.Array], train: bool) -> jax.Array:
+    *skips, x = encoded
+    for features in self.features:
+      x = blocks.upsample(x)
+      if skips:
+        x = jnp.concatenate([x, skips.pop()], axis=-1)
+      x = blocks.DoubleConv(features)(x, train)
+    return x
+
+
+class FPNDecoder(nn.Module):
+  """Features of stride 4: a feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144) whose levels
+  are scaled up to it and added (Kirillov et al. 2019, https://arxiv.org/abs/1901.02446).
+
+  Attributes:
+    pyramid_features: channels of the pyramid.
+    features: channels of the result.
+    dropout: share of its channels dropped in training.
+  """
+
+  pyramid_features: int = 256
+  features: int = 128
+  dropout: float = 0.2
+
+  @nn.compact
+  def __call__(self, encoded: list[jax.Array], train: bool) -> jax.Array:
+    total = top = None
+    for level in (5, 4, 3, 2):  # Of stride 2**level.
+      x = encoded[level - 1]
+      lateral = nn.Dense(self.pyramid_features, dtype=x.dtype, name=f"lateral_{level}")(x)
+      top = lateral if top is None else lateral + blocks.upsample(top)
+      y = self._scale_up(top, level)
+      total = y if total is None else total + y
+    # Of an image, a channel is dropped everywhere or nowhere.
+    return nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(total)
+
+  def _scale_up(self, x: jax.Array, level: int) -> jax.Array:
+    """A level of the pyramid at stride 4, by a convolution before each doubling; at least by one."""
+    for i in range(max(1, level - 2)):
+      x = blocks.Conv3x3(self.features, name=f"conv_{level}_{i}")(x)
+      x = nn.GroupNorm(32, epsilon=1e-5, dtype=x.dtype, name=f"norm_{level}_{i}")(x)
+      x = nn.relu(x)
+      if level > 2:
+        x = resize_corners(x, (2 * x.shape[1], 2 * x.shape[2]))
+    return x
+
+
+def resize_corners(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """(B, H, W, C) at another size, bilinear, the centres of the corner pixels staying in the corners.
+
+  What PyTorch calls align_corners=True. `jax.image.resize` holds the corners of those pixels instead.
+  """
+  rows, columns = (_interpolation(n, m).astype(x.dtype) for n, m in zip(x.shape[1:3], size, strict=True))
+  return jnp.einsum("bhwc,ih,jw->bijc", x, rows, columns)
+
+
+def _interpolation(n: int, m: int) -> np.ndarray:
+  """Weights (m, n) of n values in each of m that are spread evenly from the first to the last."""
+  positions = np.linspace(0, n - 1, m)
+  return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n)))

@@ -1,0 +1,42 @@
+"""U-Net and FPN decoders over encoders that were made for classification."""
+
+import flax.linen as nn
+import jax
+
+from covseg.models import blocks
+from covseg.models.decoders import FPNDecoder, UNetDecoder, resize_corners
+from covseg.models.encoders import ENCODERS
+
+DECODERS = ("unet", "fpn")
+
+
+class EncoderDecoder(nn.Module):
+  """An encoder by name, and a decoder over its features.
+
+  Attributes:
+    encoder: a name in `encoders.ENCODERS`; its parameters lie under "encoder".
+    decoder: "unet" (Ronneberger et al. 2015), or "fpn" (Kirillov et al. 2019, as Tahir et al. 2021
+      used it); both as in segmentation_models_pytorch.
+    decoder_features: channels of the U-Net decoder, from stride 16 to finer ones.
+    heads: what is segmented, "infection" and perhaps "lung".
+    dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
+  """
+
+  encoder: str
+  decoder: str = "unet"
+  decoder_features: tuple[int, ...] = (256, 128, 64, 32, 16)
+  heads: tuple[str, ...] = ("infection",)
+  dtype: str = "float32"
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    _, h, w, _ = images.shape
+    padded = blocks.pad_to_multiple(images.astype(self.dtype), 32)
+    features = ENCODERS[self.encoder](name="encoder")(padded, train)
+    if self.decoder == "fpn":
+      decoder, resize = FPNDecoder(name="decoder"), resize_corners
+    else:
+      decoder, resize = UNetDecoder(self.decoder_features, name="decoder"), blocks.resize
+    outputs = blocks.Heads(self.heads, name="heads")(decoder(features, train))
+    return {head: resize(logits, padded.shape[1:3])[:, :h, :w] for head, logits in outputs.items()}

@@ -1,0 +1,77 @@
+"""MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381), as torchvision lays it out."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from covseg.models.depthwise import depthwise_conv
+from covseg.models.encoders.layers import GreyStem, conv, norm
+
+# Expansion, output features, repeats, stride of the first.
+_STAGES = (
+  (1, 16, 1, 1),
+  (6, 24, 2, 2),
+  (6, 32, 3, 2),
+  (6, 64, 4, 2),
+  (6, 96, 3, 1),
+  (6, 160, 3, 2),
+  (6, 320, 1, 1),
+)
+
+
+class MobileNetV2(nn.Module):
+  """MobileNetV2 of width 1 without its classifier; 2.2 M parameters.
+
+  Its features have 16, 24, 32, 96 and 1280 channels.
+  """
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool) -> list[jax.Array]:
+    x = _relu6(norm(GreyStem(32, 3, name="features_0_0")(images), train, "features_0_1"))
+    features, index = [], 1
+    for expansion, width, repeats, stride in _STAGES:
+      if stride == 2:
+        features.append(x)
+      for i in range(repeats):
+        block = _InvertedResidual(expansion, width, stride if i == 0 else 1, name=f"features_{index}")
+        x = block(x, train)
+        index += 1
+    x = conv(x, 1280, 1, name=f"features_{index}_0")
+    return [*features, _relu6(norm(x, train, f"features_{index}_1"))]
+
+
+class _InvertedResidual(nn.Module):
+  """Expansion, depthwise convolution and linear projection (figure 3b of the paper)."""
+
+  expansion: int
+  features: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    y, index = x, 0
+    if self.expansion > 1:
+      y = conv(y, self.expansion * x.shape[-1], 1, name="conv_0_0")
+      y, index = _relu6(norm(y, train, "conv_0_1")), 1
+    y = _Depthwise(self.stride, name=f"conv_{index}_0")(y)
+    y = _relu6(norm(y, train, f"conv_{index}_1"))
+    y = norm(conv(y, self.features, 1, name=f"conv_{index + 1}"), train, f"conv_{index + 2}")
+    return x + y if x.shape == y.shape else y
+
+
+class _Depthwise(nn.Module):
+  """3x3 depthwise convolution."""
+
+  stride: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    init = nn.initializers.variance_scaling(
+      2.0, "fan_in", "normal", in_axis=(0, 1), out_axis=(), batch_axis=(2, 3)
+    )
+    kernel = self.param("kernel", init, (3, 3, 1, x.shape[-1])).astype(x.dtype)
+    return depthwise_conv(x, kernel[:, :, 0], self.stride, padding=1)
+
+
+def _relu6(x: jax.Array) -> jax.Array:
+  return jnp.clip(x, 0, 6)

@@ -1,0 +1,58 @@
+"""U-Net as first published (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from covseg.models import blocks
+
+
+class UNetBaseline(nn.Module):
+  """U-Net without batch norm; 31.0 M parameters at 64 base features.
+
+  It differs from the paper's in padding, so that the logits have the size of the image.
+
+  Attributes:
+    base_features: channels of the first level; each level below has twice as many.
+    dropout: share of the values dropped in training at the end of the contracting path: after its
+      last two levels, as in the authors' Caffe model.
+    heads: what is segmented, "infection" and perhaps "lung".
+    dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
+  """
+
+  base_features: int
+  dropout: float = 0.5
+  heads: tuple[str, ...] = ("infection",)
+  dtype: str = "float32"
+  num_levels: int = 4
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    _, h, w, _ = images.shape
+    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**self.num_levels)
+    skips = []
+    for level in range(self.num_levels + 1):
+      x = _DoubleConv(self.base_features * 2**level)(x)
+      if level >= self.num_levels - 1:
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+      if level < self.num_levels:
+        skips.append(x)
+        x = blocks.max_pool(x)
+    for skip in reversed(skips):
+      x = blocks.UpConv(skip.shape[-1])(x)
+      x = _DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1))
+    return {head: logits[:, :h, :w] for head, logits in blocks.Heads(self.heads, name="heads")(x).items()}
+
+
+class _DoubleConv(nn.Module):
+  """Twice a 3x3 convolution with bias and ReLU."""
+
+  features: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    for i in range(2):
+      bias = self.param(f"bias_{i}", nn.initializers.zeros, (self.features,))
+      x = nn.relu(blocks.Conv3x3(self.features)(x) + bias.astype(x.dtype))
+    return x
