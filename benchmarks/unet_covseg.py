@@ -6,10 +6,14 @@ import jax
 import numpy as np
 
 from configs import default
-from covseg import compilation, devices, evaluate, feeding
+from covseg import compilation, devices, feeding
+from covseg.inference import to_network
 from covseg.models import create_model
-from covseg.train_state import create_optimizer, create_train_state
+from covseg.optimizers import create_optimizer
+from covseg.train_state import create_train_state
 from covseg.train_step import create_train_step
+from input_pipeline.batches import TrainingOrder
+from input_pipeline.films import Film
 
 
 class System:
@@ -22,12 +26,12 @@ class System:
     self._config.model.dtype = "bfloat16" if bfloat16 else "float32"
     self._model = create_model(self._config.model)
     self._optimizer = create_optimizer(self._config.optimizer)
-    self._step = create_train_step(self._model, self._optimizer, "bce")
+    self._step = create_train_step(self._config, self._model, self._optimizer)
     self._state = None
     self._mesh = None
     self._infer = compilation.jit(
       lambda variables, images: jax.nn.sigmoid(
-        self._model.apply(variables, evaluate.to_network(images), train=False)["infection"]
+        self._model.apply(variables, to_network(images), train=False)["infection"]
       )
     )
 
@@ -47,10 +51,11 @@ class System:
 
   def epoch(self, images: np.ndarray, masks: np.ndarray, batch_size: int) -> float:
     self._config.image_size, self._config.batch_size = images.shape[1], batch_size
+    reader, order = _InMemory(images, masks), TrainingOrder(np.ones(len(images), bool), batch_size, seed=0)
     take_steps = feeding.create_take_steps(
-      self._config, self._model, self._optimizer, self._mesh, _InMemory(images, masks), 0
+      self._config, self._model, self._optimizer, self._mesh, reader, order, first_step=0
     )
-    steps_left = len(images) // batch_size
+    steps_left = order.steps_per_epoch
     began = time.perf_counter()
     while steps_left:
       self._state, losses = take_steps(self._state, steps_left)
@@ -68,6 +73,8 @@ class System:
 class _InMemory:
   """Arrays in the place of a reader of records."""
 
+  has_lung_masks = False
+
   def __init__(self, images: np.ndarray, masks: np.ndarray):
     self._images, self._masks = images, masks
     self.image_size = images.shape[1]
@@ -75,5 +82,5 @@ class _InMemory:
   def __len__(self) -> int:
     return len(self._images)
 
-  def __getitem__(self, i: int):
-    return self._images[i], self._masks[i], str(i), ""
+  def __getitem__(self, i: int) -> Film:
+    return Film(self._images[i], self._masks[i], None, str(i), "")

@@ -11,6 +11,8 @@ def get_config() -> ConfigDict:
 
   # Initial weights and the order of the films follow from it.
   config.seed = 0
+  # Weights to start from: the workdir of another run, or the name of released weights; empty for none.
+  config.init_from = ""
   # Side of the network's input in pixels; films are scaled to it.
   config.image_size = 256
   config.batch_size = 16
@@ -25,6 +27,8 @@ def get_config() -> ConfigDict:
   dataset.manual_dir = ""
   # covid: COVID-19 films only. all: Non-COVID and Normal films too.
   dataset.cohort = "covid"
+  # Part of the training films without infection that an epoch holds, others in each epoch.
+  dataset.negative_share = 1.0
   dataset.image_key = "image"
   dataset.mask_key = "infection_mask"
   # Feature of the lungs' mask; a dataset need not have it.
@@ -35,6 +39,8 @@ def get_config() -> ConfigDict:
 
   config.model = model = ConfigDict()
   model.name = "unet"
+  # What is segmented: ("infection",) or ("infection", "lung").
+  model.heads = ("infection",)
   # Channels of the first level; each level below has twice as many.
   model.base_features = 32
   # Type of the computation: float32, or bfloat16 for speed on accelerators.
@@ -47,20 +53,77 @@ def get_config() -> ConfigDict:
   model.encoder = "resnet34"
   # Networks over an encoder: unet or fpn.
   model.decoder = "unet"
-  # Networks over an encoder: file of weights it starts from, made by `python -m covseg import-weights`.
+  # Networks over an encoder: channels of the U-Net decoder from stride 16 to finer ones. With five, the
+  # logits are of the image's resolution; with four, of half of it.
+  model.decoder_features = (256, 128, 64, 32, 16)
+  # Networks over an encoder: weights it starts from, "imagenet" for those that ship (efficientnet_lite0),
+  # a file made by `python -m covseg import-weights`, or empty.
   model.encoder_weights = ""
 
   config.loss = loss = ConfigDict()
+  # bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky or lovasz_hinge (covseg/losses.py).
   loss.name = "bce"
+  loss.positive_weight = 3.0
+  loss.dice_weight = 1.0
+  loss.focal_gamma = 2.0
+  loss.focal_alpha = 0.75
+  loss.tversky_alpha = 0.3
+  loss.tversky_beta = 0.7
+  loss.focal_tversky_gamma = 4 / 3
+  # Of the lung head's binary cross-entropy, where there is one.
+  loss.lung_weight = 0.5
 
   config.optimizer = optimizer = ConfigDict()
+  # adam or adamw.
   optimizer.name = "adam"
   optimizer.learning_rate = 1e-3
+  # constant, cosine (to zero at the end), or step (times step_factor every step_epochs).
+  optimizer.schedule = "constant"
+  # Epochs over which the rate rises to learning_rate.
+  optimizer.warmup_epochs = 0.0
+  optimizer.step_epochs = 20
+  optimizer.step_factor = 0.1
+  # Of adamw.
+  optimizer.weight_decay = 1e-2
+  # Gradients of a larger global norm are scaled to it; 0 for none.
+  optimizer.clip_norm = 0.0
+  # Part of the learning rate that an encoder learns at; 0 freezes it.
+  optimizer.encoder_factor = 1.0
+  # Batches whose gradients are averaged for one update.
+  optimizer.accumulation_steps = 1
+  # Of the exponential moving average of the parameters, which is then what is evaluated; 0 for none.
+  optimizer.ema_decay = 0.0
+
+  # What is done at random to each training film, with what probability, and up to what strength.
+  config.augment = augment = ConfigDict()
+  # Left to right. It has no strength.
+  augment.flip = ConfigDict({"probability": 0.0, "strength": 1.0})
+  # Degrees.
+  augment.rotation = ConfigDict({"probability": 0.0, "strength": 12.0})
+  # Larger or smaller, part of the size.
+  augment.scale = ConfigDict({"probability": 0.0, "strength": 0.15})
+  # Part of the side, along both.
+  augment.shift = ConfigDict({"probability": 0.0, "strength": 0.06})
+  # A window anywhere, scaled up; part of the side that is cut off.
+  augment.crop = ConfigDict({"probability": 0.0, "strength": 0.2})
+  # Shifts of a grid of 5x5 points, part of the side.
+  augment.elastic = ConfigDict({"probability": 0.0, "strength": 0.03})
+  # Added to grey values in [0, 1].
+  augment.brightness = ConfigDict({"probability": 0.0, "strength": 0.1})
+  # Of the factor, and of the exponent, the logarithm.
+  augment.contrast = ConfigDict({"probability": 0.0, "strength": 0.25})
+  augment.gamma = ConfigDict({"probability": 0.0, "strength": 0.3})
+  # Standard deviation of Gaussian noise.
+  augment.noise = ConfigDict({"probability": 0.0, "strength": 0.03})
 
   config.eval = evaluation = ConfigDict()
   # Side at which masks are compared, in pixels: that of the stored masks of COVID-QU-Ex.
   evaluation.image_size = 256
   evaluation.batch_size = 16
+  # Average the predictions of a film and of its mirror image.
+  evaluation.flip = False
+  # Predict no infection where the lung head sees no lung.
+  evaluation.lung_only = False
   # A pixel is called infected where its probability is above it.
   evaluation.threshold = 0.5
 

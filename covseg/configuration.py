@@ -10,17 +10,17 @@ from ml_collections import ConfigDict
 
 from configs import default
 from covseg.losses import LOSSES
-from covseg.models import NETWORKS
-from covseg.train_state import OPTIMIZERS
+from covseg.models import NETWORKS, create_model
+from covseg.optimizers import OPTIMIZERS, SCHEDULES
+from input_pipeline.augmentation import TRANSFORMS
 
 # Fields that may change between the start of a run and its resumption: they say where things are, or
-# how they are measured, but do not change what is trained.
+# how they are measured, but do not change what is trained. So may num_epochs where the rate is constant.
 _FREE_FIELDS = {
   "dataset.data_dir",
   "dataset.manual_dir",
   "dataset.memory_limit_gb",
   "eval.batch_size",
-  "num_epochs",
 }
 
 
@@ -31,6 +31,7 @@ def check(config: ConfigDict) -> None:
     "model.dtype": ("float32", "bfloat16"),
     "loss.name": LOSSES,
     "optimizer.name": OPTIMIZERS,
+    "optimizer.schedule": SCHEDULES,
   }
   fields = flat(config)
   for field, known in choices.items():
@@ -44,6 +45,8 @@ def check(config: ConfigDict) -> None:
     "batch_size": 1,
     "num_epochs": 1,
     "model.base_features": 1,
+    "optimizer.step_epochs": 1,
+    "optimizer.accumulation_steps": 1,
     "eval.image_size": 16,
     "eval.batch_size": 1,
   }
@@ -55,6 +58,18 @@ def check(config: ConfigDict) -> None:
     raise ValueError(f"optimizer.learning_rate={rate} must be a positive number.")
   if not 0 < fields["eval.threshold"] < 1:
     raise ValueError(f"eval.threshold={fields['eval.threshold']} must lie between 0 and 1.")
+  heads = fields["model.heads"]
+  if tuple(heads) not in (("infection",), ("infection", "lung")):
+    raise ValueError(f"model.heads={heads!r} is not known; it is ('infection',) or ('infection', 'lung').")
+  if fields["eval.lung_only"] and "lung" not in heads:
+    raise ValueError("eval.lung_only takes a network with a lung head, model.heads=('infection', 'lung').")
+  parts = ["dataset.negative_share", "optimizer.ema_decay", "optimizer.encoder_factor", "model.dropout"]
+  for field in parts + [f"augment.{name}.probability" for name in TRANSFORMS]:
+    if not 0 <= fields[field] <= 1:
+      raise ValueError(f"{field}={fields[field]} must lie between 0 and 1.")
+  model = create_model(config.model)  # Raises where a field does not go with the network.
+  if fields["optimizer.encoder_factor"] != 1 and not hasattr(model, "encoder"):
+    raise ValueError(f"optimizer.encoder_factor has no effect on {config.model.name}: it has no encoder.")
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:
@@ -84,10 +99,13 @@ def from_json(text: str) -> ConfigDict:
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
   """Lines "field: old -> new" of the fields that a resumed run must share with its beginning."""
   old_fields, new_fields = flat(old), flat(new)
+  free = _FREE_FIELDS
+  if new.optimizer.schedule == "constant":
+    free = free | {"num_epochs"}
   return [
     f"{field}: {old_fields.get(field, 'absent')!r} -> {new_fields.get(field, 'absent')!r}"
     for field in sorted(old_fields.keys() | new_fields.keys())
-    if field not in _FREE_FIELDS and old_fields.get(field) != new_fields.get(field)
+    if field not in free and old_fields.get(field) != new_fields.get(field)
   ]
 
 

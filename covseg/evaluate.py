@@ -1,7 +1,6 @@
 """Evaluation of a network on the films of a split: counts of pixels, protocols, files."""
 
 import csv
-import functools
 import io
 import json
 import pathlib
@@ -10,13 +9,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from covseg import compilation, devices, metrics, pictures
+from covseg.inference import predict
 from covseg.trained_model import TrainedModel
 from covseg.workdir import write_whole
 from input_pipeline.batches import Batch, eval_batches
@@ -25,27 +24,20 @@ from input_pipeline.films import Films, resized
 _NUM_SAMPLES = 4
 
 
-def to_network(images: jax.Array) -> jax.Array:
-  """float32 (B, H, W, 1) in [0, 1] of uint8 images (B, H, W)."""
-  return images[..., None].astype(jnp.float32) / 255
-
-
-@functools.cache
 def create_eval_step(
-  model: nn.Module, threshold: float, mesh: Mesh
-) -> Callable[[Any, Batch], tuple[jax.Array, jax.Array]]:
+  model: nn.Module, config: ConfigDict, mesh: Mesh
+) -> Callable[[Any, Batch], tuple[jax.Array, dict[str, jax.Array]]]:
   """Jitted function of variables and a batch.
 
   It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the
-  comparison, and returns counts, int32 (B, 4), and probabilities, float32 (B, H, W), whole on every
-  device.
+  comparison, and returns counts, int32 (B, 4), and the probabilities of each head, {"infection": float32
+  (B, H, W)} and "lung" where the network has it, whole on every device. The configuration is `config.eval`.
   """
 
-  def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    logits = model.apply(variables, to_network(batch["image"]), train=False)["infection"][..., 0]
-    logits = jax.image.resize(logits, batch["mask"].shape, "bilinear")
-    probabilities = jax.nn.sigmoid(logits)
-    return metrics.confusion_counts(probabilities > threshold, batch["mask"]), probabilities
+  def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+    probabilities = predict(model, config, variables, batch["image"], batch["mask"].shape[1:])
+    counts = metrics.confusion_counts(probabilities["infection"] > config.threshold, batch["mask"])
+    return counts, probabilities
 
   return compilation.jit(eval_step, out_shardings=devices.replicated(mesh))
 
@@ -59,7 +51,7 @@ class Evaluator:
     self._images = resized(films, config.image_size).images  # (N, h, w), at the network's size.
     self._mesh = mesh
     self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
-    self._eval_step = create_eval_step(model, config.eval.threshold, mesh)
+    self._eval_step = create_eval_step(model, config.eval, mesh)
 
   def count_pixels(self, variables: Any) -> Iterator[np.ndarray]:
     """Counts of each film in turn, int64 (4,)."""
@@ -79,10 +71,10 @@ class Evaluator:
     masks = self.films.masks[chosen]
     probabilities = []
     for batch, num_real in eval_batches(self._images[chosen], masks, self._batch_size):
-      probabilities.extend(np.asarray(self._apply(variables, batch)[1])[:num_real])
+      probabilities.extend(np.asarray(self._apply(variables, batch)[1]["infection"])[:num_real])
     return pictures.panel(self.films.images[chosen], masks, np.stack(probabilities) > self._threshold)
 
-  def _apply(self, variables: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
+  def _apply(self, variables: Any, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
     share = devices.share_of_batch(self._batch_size)
     batch = {name: array[share] for name, array in batch.items()}
     return self._eval_step(variables, devices.split_over_batch(self._mesh, batch))

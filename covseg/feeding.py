@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from covseg import devices
 from covseg.train_state import TrainState
 from covseg.train_step import create_resident_train_steps, create_train_step
-from input_pipeline.batches import batch_orders
+from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import FilmReader, load_films, resized
 from input_pipeline.streaming import streamed_batches
 
@@ -33,6 +33,7 @@ def create_take_steps(
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
   reader: FilmReader,
+  order: TrainingOrder,
   first_step: int,
 ) -> TakeSteps:
   """Function that goes on training from a step, fed in the way that suits data and devices.
@@ -44,19 +45,24 @@ def create_take_steps(
 
   The batches are the same in each way.
   """
-  train_step = create_train_step(model, optimizer, config.loss.name)
+  train_step = create_train_step(config, model, optimizer)
+  arrays = {"image": "images", "mask": "masks"}
+  if "lung" in config.model.heads:
+    arrays["lung_mask"] = "lung_masks"
   share = devices.share_of_batch(config.batch_size)
-  gigabytes = 2 * len(reader) * max(config.image_size, config.eval.image_size) ** 2 / 1e9
+  gigabytes = len(arrays) * len(reader) * max(config.image_size, config.eval.image_size) ** 2 / 1e9
   if gigabytes > config.dataset.memory_limit_gb:
     logger.info("The training films (%.1f GB in memory) are read as they are needed.", gigabytes)
-    batches = streamed_batches(reader, config.image_size, config.batch_size, config.seed, first_step, share)
+    batches = streamed_batches(reader, config.image_size, order, first_step, share)
   else:
     films = resized(load_films(reader), config.image_size)
-    films = {"image": films.images, "mask": films.masks}
-    orders = batch_orders(len(reader), config.batch_size, config.seed, first_step)
+    films = {name: getattr(films, attribute) for name, attribute in arrays.items()}
+    orders = (order[step] for step in itertools.count(first_step))
     if jax.default_backend() != "cpu" and jax.process_count() == 1:
       return _take_resident_steps(config, model, optimizer, mesh, films, orders)
-    batches = ({name: array[order[share]] for name, array in films.items()} for order in orders)
+    batches = (
+      {name: array[films_of_step[share]] for name, array in films.items()} for films_of_step in orders
+    )
 
   def take_step(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
     del steps_left  # One is never too many.
@@ -73,7 +79,7 @@ def _take_resident_steps(
   films: dict[str, np.ndarray],
   orders: Iterator[np.ndarray],
 ) -> TakeSteps:
-  train_steps = create_resident_train_steps(model, optimizer, config.loss.name)
+  train_steps = create_resident_train_steps(config, model, optimizer)
   films = jax.device_put(films, devices.replicated(mesh))
 
   def take_steps(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:

@@ -1,20 +1,116 @@
-"""Losses over logits and masks: keyword arguments, one value per image."""
+"""Losses over logits and masks: keyword arguments, one value per image.
+
+Each takes logits, float32 (B, H, W, 1), and masks, float32 (B, H, W, 1) of 0 and 1, and returns
+float32 (B,). They are finite, and so are their gradients, for empty masks, full masks and any logits.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
+
+# Added to the two halves of a ratio of areas, in pixels, so that an empty prediction of an empty mask
+# is a perfect one.
+_SMOOTHING = 1.0
+_PIXELS = (1, 2, 3)
 
 
 def bce(*, logits: jax.Array, masks: jax.Array) -> jax.Array:
-  """Binary cross-entropy of each image, the mean over its pixels.
+  """Binary cross-entropy of each image, the mean over its pixels."""
+  return optax.sigmoid_binary_cross_entropy(logits, masks).mean(axis=_PIXELS)
 
-  Args:
-    logits: float32 (B, H, W, 1).
-    masks: float32 (B, H, W, 1), 0 or 1.
 
-  Returns:
-    float32 (B,).
+def weighted_bce(*, logits: jax.Array, masks: jax.Array, positive_weight: float) -> jax.Array:
+  """Binary cross-entropy in which infected pixels count `positive_weight` times."""
+  weights = 1 + (positive_weight - 1) * masks
+  return (weights * optax.sigmoid_binary_cross_entropy(logits, masks)).mean(axis=_PIXELS)
+
+
+def soft_dice(*, logits: jax.Array, masks: jax.Array) -> jax.Array:
+  """1 - Dice with probabilities in the place of the prediction (Milletari et al. 2016, without squares)."""
+  return tversky(logits=logits, masks=masks, tversky_alpha=0.5, tversky_beta=0.5)
+
+
+def bce_dice(*, logits: jax.Array, masks: jax.Array, dice_weight: float) -> jax.Array:
+  """Binary cross-entropy plus `dice_weight` times the soft Dice loss."""
+  return bce(logits=logits, masks=masks) + dice_weight * soft_dice(logits=logits, masks=masks)
+
+
+def focal(*, logits: jax.Array, masks: jax.Array, focal_gamma: float, focal_alpha: float) -> jax.Array:
+  """Focal loss (Lin et al. 2017, equation 5); `focal_alpha` weighs infected pixels against the others."""
+  return optax.sigmoid_focal_loss(logits, masks, alpha=focal_alpha, gamma=focal_gamma).mean(axis=_PIXELS)
+
+
+def tversky(*, logits: jax.Array, masks: jax.Array, tversky_alpha: float, tversky_beta: float) -> jax.Array:
+  """1 - Tversky index (Salehi et al. 2017): alpha weighs false positives, beta false negatives."""
+  probabilities = jax.nn.sigmoid(logits)
+  tp = (probabilities * masks).sum(axis=_PIXELS)
+  fp = (probabilities * (1 - masks)).sum(axis=_PIXELS)
+  fn = ((1 - probabilities) * masks).sum(axis=_PIXELS)
+  return 1 - (tp + _SMOOTHING) / (tp + tversky_alpha * fp + tversky_beta * fn + _SMOOTHING)
+
+
+def focal_tversky(
+  *,
+  logits: jax.Array,
+  masks: jax.Array,
+  tversky_alpha: float,
+  tversky_beta: float,
+  focal_tversky_gamma: float,
+) -> jax.Array:
+  """The Tversky loss to the power of 1 / gamma (Abraham and Khan 2019, equation 4)."""
+  loss = tversky(logits=logits, masks=masks, tversky_alpha=tversky_alpha, tversky_beta=tversky_beta)
+  return jnp.maximum(loss, 1e-6) ** (1 / focal_tversky_gamma)  # At 0 the gradient of a root is infinite.
+
+
+def lovasz_hinge(*, logits: jax.Array, masks: jax.Array) -> jax.Array:
+  """Lovász extension of the Jaccard loss on hinge errors (Berman et al. 2018, algorithm 1), per image."""
+
+  def of_image(logits: jax.Array, masks: jax.Array) -> jax.Array:
+    errors = 1 - logits * (2 * masks - 1)
+    order = jnp.argsort(-errors)
+    masks = masks[order]
+    intersection = masks.sum() - jnp.cumsum(masks)
+    union = masks.sum() + jnp.cumsum(1 - masks)
+    jaccard = 1 - intersection / union
+    steps = jnp.diff(jaccard, prepend=0.0)
+    return jax.nn.relu(errors[order]) @ steps
+
+  return jax.vmap(of_image)(logits.reshape(len(logits), -1), masks.reshape(len(masks), -1))
+
+
+LOSSES = {
+  loss.__name__: loss
+  for loss in (bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky, lovasz_hinge)
+}
+
+Outputs = Mapping[str, jax.Array]
+
+
+def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array]], jax.Array]:
+  """Function of a network's outputs and the masks of its heads, {head: float32 (B, H, W, 1)}.
+
+  It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary
+  cross-entropy of the lungs where there is a head for them: float32 (B,). Where the network has
+  auxiliary outputs (deep supervision), it is the mean over them and the main one.
   """
-  return optax.sigmoid_binary_cross_entropy(logits, masks).mean(axis=(1, 2, 3))
+  function = LOSSES[config.name]
+  fields = {name: config[name] for name in inspect.signature(function).parameters if name in config}
+  infection_loss = functools.partial(function, **fields)
+  lung_weight = config.lung_weight
 
+  def loss_of(outputs: Outputs, masks: Mapping[str, jax.Array]) -> jax.Array:
+    loss = infection_loss(logits=outputs["infection"], masks=masks["infection"])
+    if "lung" in outputs:
+      loss += lung_weight * bce(logits=outputs["lung"], masks=masks["lung"])
+    return loss
 
-LOSSES = {"bce": bce}
+  def loss(outputs: Outputs, masks: Mapping[str, jax.Array]) -> jax.Array:
+    supervised = [outputs, *outputs.get("auxiliary", ())]
+    return sum(loss_of(one, masks) for one in supervised) / len(supervised)
+
+  return loss

@@ -15,13 +15,15 @@ from ml_collections import ConfigDict
 from covseg import compilation, configuration, devices, evaluate
 from covseg.checkpoints import Checkpoints
 from covseg.feeding import TakeSteps, create_take_steps
+from covseg.initialization import initial_variables
 from covseg.models import create_model
+from covseg.optimizers import create_optimizer
 from covseg.run_log import RunLog
-from covseg.train_state import TrainState, create_optimizer, create_train_state
+from covseg.train_state import TrainState, create_train_state
 from covseg.trained_model import TrainedModel
 from covseg.workdir import Workdir
 from input_pipeline import datasets
-from input_pipeline.batches import steps_per_epoch
+from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import FilmReader, Films, load_films
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   compilation.enable_cache()
   mesh = devices.create_mesh(config.batch_size)
   readers = _open_splits(config)
+  order = _training_order(config, readers["train"])
   validation = load_films(readers["validation"])
   if not validation.masks.any():
     raise ValueError(
@@ -54,7 +57,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
     workdir.write_config(config)
   model = create_model(config.model)
   with Checkpoints(workdir.checkpoints) as checkpoints, _stop_on_signal() as stop_asked:
-    state = _train(config, workdir, checkpoints, model, mesh, readers["train"], validation, stop_asked)
+    state = _train(config, workdir, checkpoints, model, mesh, readers["train"], order, validation, stop_asked)
     if stop_asked():
       logger.info("Stopped at step %d; the same command goes on from there.", state.step)
       return
@@ -81,12 +84,24 @@ def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
         f"{builder.info.full_name} has the splits {', '.join(builder.info.splits)}; training needs "
         f"train and validation, and there is no {split}."
       )
-  steps_per_epoch(builder.info.splits["train"].num_examples, config.batch_size)
-  return {
+  readers = {
     split: FilmReader(builder, split, config.dataset, config.eval.image_size)
     for split in ("train", "validation", "test")
     if split in builder.info.splits
   }
+  if "lung" in config.model.heads and not readers["train"].has_lung_masks:
+    raise ValueError(
+      f"A lung head (model.heads) takes masks of the lungs, and {builder.info.full_name} has no feature "
+      f"dataset.lung_mask_key={config.dataset.lung_mask_key!r}."
+    )
+  return readers
+
+
+def _training_order(config: ConfigDict, reader: FilmReader) -> TrainingOrder:
+  infected = np.ones(len(reader), bool)
+  if config.dataset.negative_share < 1:  # Else there is no need to look.
+    infected = load_films(reader).masks.any(axis=(1, 2))
+  return TrainingOrder(infected, config.batch_size, config.seed, config.dataset.negative_share)
 
 
 def _train(
@@ -96,20 +111,31 @@ def _train(
   model: nn.Module,
   mesh: Mesh,
   train_reader: FilmReader,
+  order: TrainingOrder,
   validation: Films,
   stop_asked: Callable[[], bool],
 ) -> TrainState:
   """The state after the last epoch, or when a stop is asked for; every epoch is logged and saved."""
-  num_steps = steps_per_epoch(len(train_reader), config.batch_size)
-  optimizer = create_optimizer(config.optimizer)
-  state = create_train_state(model, optimizer, config.seed, config.image_size, devices.replicated(mesh))
+  num_steps = order.steps_per_epoch
+  optimizer = create_optimizer(config.optimizer, num_steps, config.num_epochs)
+  state = create_train_state(
+    model,
+    optimizer,
+    config.seed,
+    config.image_size,
+    keep_ema=config.optimizer.ema_decay > 0,
+    sharding=devices.replicated(mesh),
+  )
   first_epoch, losses = 0, []
   if checkpoints.latest_step is not None:
     state, losses = checkpoints.restore(checkpoints.latest_step, like=state)
     first_epoch = (int(state.step) - len(losses)) // num_steps
     logger.info("Going on from step %d, in epoch %d.", state.step, first_epoch + 1)
-  take_steps = create_take_steps(config, model, optimizer, mesh, train_reader, int(state.step))
-  evaluator = evaluate.Evaluator(config, model, mesh, validation)
+  else:
+    variables = initial_variables(config, model, {"params": state.params, "batch_stats": state.batch_stats})
+    state = state.with_variables(jax.device_put(variables, devices.replicated(mesh)))
+  take_steps = create_take_steps(config, model, optimizer, mesh, train_reader, order, int(state.step))
+  evaluator = evaluate.Evaluator(config, model, mesh, validation.with_infection())
 
   with RunLog(workdir, config, num_steps, first_epoch, int(state.step)) as log:
     for epoch in range(first_epoch, config.num_epochs):

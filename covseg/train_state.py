@@ -8,9 +8,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from ml_collections import ConfigDict
-
-OPTIMIZERS = {"adam": optax.adam}
 
 
 @flax.struct.dataclass
@@ -23,6 +20,7 @@ class TrainState:
     batch_stats: running means and variances of batch norm.
     opt_state: state of the optimizer.
     ema_params: exponential moving average of `params`; None where it is not kept.
+    ema_batch_stats: the same of `batch_stats`.
   """
 
   step: jax.Array
@@ -30,16 +28,23 @@ class TrainState:
   batch_stats: Any
   opt_state: optax.OptState
   ema_params: Any = None
+  ema_batch_stats: Any = None
 
   def variables(self) -> dict[str, Any]:
-    """What `model.apply` takes to evaluate: the averaged parameters, if there are any."""
-    params = self.params if self.ema_params is None else self.ema_params
-    return {"params": params, "batch_stats": self.batch_stats}
+    """What `model.apply` takes to evaluate: the averages, if they are kept."""
+    if self.ema_params is None:
+      return {"params": self.params, "batch_stats": self.batch_stats}
+    return {"params": self.ema_params, "batch_stats": self.ema_batch_stats}
 
-
-def create_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-  """Optimizer of `config.optimizer`."""
-  return OPTIMIZERS[config.name](config.learning_rate)
+  def with_variables(self, variables: dict[str, Any]) -> "TrainState":
+    """The same state with other parameters and statistics, as those that training starts from."""
+    state = self.replace(params=variables["params"], batch_stats=variables.get("batch_stats", {}))
+    if self.ema_params is None:
+      return state
+    return state.replace(
+      ema_params=jax.tree.map(jnp.copy, state.params),  # Donated arrays must not be shared.
+      ema_batch_stats=jax.tree.map(jnp.copy, state.batch_stats),
+    )
 
 
 def create_train_state(
@@ -48,6 +53,7 @@ def create_train_state(
   seed: int,
   image_size: int,
   sharding: jax.sharding.Sharding | None = None,
+  keep_ema: bool = False,
 ) -> TrainState:
   """State before the first step, on the devices of a sharding, or on the default one."""
 
@@ -55,11 +61,14 @@ def create_train_state(
   def create() -> TrainState:
     images = jnp.zeros((1, image_size, image_size, 1))
     variables = model.init(jax.random.key(seed), images, train=False)
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(
       step=jnp.int32(0),
-      params=variables["params"],
-      batch_stats=variables.get("batch_stats", {}),
-      opt_state=optimizer.init(variables["params"]),
+      params=params,
+      batch_stats=batch_stats,
+      opt_state=optimizer.init(params),
+      ema_params=params if keep_ema else None,
+      ema_batch_stats=batch_stats if keep_ema else None,
     )
 
   return create()

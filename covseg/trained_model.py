@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 
 from covseg.checkpoints import Checkpoints
 from covseg.models import create_model
-from covseg.train_state import create_optimizer, create_train_state
+from covseg.optimizers import create_optimizer
+from covseg.train_state import create_train_state
 from covseg.workdir import Workdir
 
 
@@ -56,6 +57,12 @@ def load(name: str) -> TrainedModel:
   with Checkpoints(workdir.checkpoints, read_only=True) as checkpoints:
     if checkpoints.best_step is None:
       raise ValueError(f"{workdir.path} has no validated checkpoint yet; train it for an epoch.")
-    like = create_train_state(network, create_optimizer(config.optimizer), config.seed, config.image_size)
+    like = create_train_state(
+      network,
+      create_optimizer(config.optimizer),
+      config.seed,
+      config.image_size,
+      keep_ema=config.optimizer.ema_decay > 0,
+    )
     best, _ = checkpoints.restore(checkpoints.best_step, like)
   return TrainedModel(name, config, network, best.variables(), int(best.step))

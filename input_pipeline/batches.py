@@ -1,5 +1,6 @@
 """The order of training and the batches of a pass over a split."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,36 +10,45 @@ Batch = dict[
 ]  # {"image": uint8 (B, H, W), "mask": bool (B, H, W)}, and "lung_mask" where there is one
 
 
-def epoch_order(num_films: int, seed: int, epoch: int) -> np.ndarray:
-  """Permutation of range(num_films), int64, that follows from the seed and the epoch alone."""
-  return np.random.default_rng((seed, epoch)).permutation(num_films)
+class TrainingOrder:
+  """The films of each step, int64 (B,): `order[step]`.
 
-
-def steps_per_epoch(num_films: int, batch_size: int) -> int:
-  """Full batches in a split; the films left over wait for another epoch's order.
-
-  Raises:
-    ValueError: the split is smaller than one batch.
+  They follow from the seed and the step alone, so a run can be resumed at any of them. An epoch holds each
+  film once, but for those left over from its last full batch, and films without infection beyond their share.
   """
-  if batch_size > num_films:
-    raise ValueError(
-      f"batch_size={batch_size} is larger than the training split, which has {num_films} films; set "
-      f"batch_size to {num_films} or less."
-    )
-  return num_films // batch_size
 
+  def __init__(self, infected: np.ndarray, batch_size: int, seed: int, negative_share: float = 1.0):
+    """Defines the order.
 
-def batch_orders(num_films: int, batch_size: int, seed: int, first_step: int) -> Iterator[np.ndarray]:
-  """The films of each step from `first_step` on, int64 (B,), without end.
+    Args:
+      infected: bool (N,), whether each film has an infection.
+      batch_size: films of a step.
+      seed: of the order.
+      negative_share: part of the films without infection in an epoch, drawn anew for each.
 
-  Those of a step are the same wherever the pass was begun, so a run can be resumed at any step.
-  """
-  steps = steps_per_epoch(num_films, batch_size)
-  epoch, step = divmod(first_step, steps)
-  while True:
-    batches = epoch_order(num_films, seed, epoch)[: steps * batch_size].reshape(steps, batch_size)
-    yield from batches[step:]
-    epoch, step = epoch + 1, 0
+    Raises:
+      ValueError: an epoch is smaller than one batch.
+    """
+    self._infected, self._seed = infected, seed
+    self._num_negatives = round(negative_share * np.count_nonzero(~infected))
+    self.batch_size = batch_size
+    num_films = np.count_nonzero(infected) + self._num_negatives
+    self.steps_per_epoch = num_films // batch_size
+    if not self.steps_per_epoch:
+      raise ValueError(
+        f"batch_size={batch_size} is larger than the training split, which has {num_films} films; set "
+        f"batch_size to {num_films} or less."
+      )
+    self._epoch = functools.lru_cache(2)(self._draw_epoch)
+
+  def __getitem__(self, step: int) -> np.ndarray:
+    epoch, step = divmod(step, self.steps_per_epoch)
+    return self._epoch(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+
+  def _draw_epoch(self, epoch: int) -> np.ndarray:
+    order = np.random.default_rng((self._seed, epoch)).permutation(len(self._infected))
+    infected = self._infected[order]
+    return order[infected | (np.cumsum(~infected) <= self._num_negatives)]
 
 
 def eval_batches(images: np.ndarray, masks: np.ndarray, batch_size: int) -> Iterator[tuple[Batch, int]]:

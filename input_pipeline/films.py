@@ -34,6 +34,13 @@ class Films:
   def __len__(self) -> int:
     return len(self.images)
 
+  def with_infection(self) -> "Films":
+    """Those of the films that have an infection."""
+    chosen = np.flatnonzero(self.masks.any(axis=(1, 2)))
+    lung_masks = None if self.lung_masks is None else self.lung_masks[chosen]
+    ids, labels = ([values[i] for i in chosen] for values in (self.ids, self.labels))
+    return Films(self.images[chosen], self.masks[chosen], lung_masks, ids, labels)
+
 
 class Film(NamedTuple):
   """One film, as in `Films`."""

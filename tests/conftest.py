@@ -33,18 +33,18 @@ def real_data() -> pathlib.Path:
 @pytest.fixture
 def tiny_config(tmp_path):
   """A configuration that trains in seconds, on the films of tests/tiny_films.py."""
-  return _tiny_config(tmp_path)
+  return tiny_config_in(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory) -> pathlib.Path:
   """Workdir of an undisturbed run of `tiny_config`; to be read only."""
   folder = tmp_path_factory.mktemp("whole")
-  train.train_and_evaluate(_tiny_config(folder), str(folder / "run"))
+  train.train_and_evaluate(tiny_config_in(folder), str(folder / "run"))
   return folder / "run"
 
 
-def _tiny_config(folder: pathlib.Path):
+def tiny_config_in(folder: pathlib.Path):
   config = default.get_config()
   config.dataset.name = "tests.tiny_films"
   config.dataset.data_dir = str(folder / "tfds")

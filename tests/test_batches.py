@@ -1,29 +1,41 @@
-import itertools
-
 import numpy as np
 import pytest
 
 from input_pipeline import batches
 
 
+def _epoch(order, epoch):
+  first = epoch * order.steps_per_epoch
+  return np.concatenate([order[first + step] for step in range(order.steps_per_epoch)])
+
+
 def test_an_epoch_holds_every_film_once_in_an_order_of_its_own():
-  orders = [batches.epoch_order(100, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
-  assert all(sorted(order) == list(range(100)) for order in orders)
-  assert len({tuple(order) for order in orders}) == 4
-  assert (batches.epoch_order(100, 1, 1) == orders[3]).all()
+  orders = [batches.TrainingOrder(np.ones(100, bool), 4, seed) for seed in (0, 1)]
+  epochs = [_epoch(order, epoch) for order in orders for epoch in (0, 1)]
+  assert all(sorted(epoch) == list(range(100)) for epoch in epochs)
+  assert len({tuple(epoch) for epoch in epochs}) == 4
+  assert (_epoch(batches.TrainingOrder(np.ones(100, bool), 4, 1), 1) == epochs[3]).all()
 
 
-def test_batches_are_the_same_wherever_the_pass_begins():
-  whole = list(itertools.islice(batches.batch_orders(11, 3, seed=5, first_step=0), 10))
-  for first_step in range(7):
-    resumed = next(batches.batch_orders(11, 3, seed=5, first_step=first_step))
-    assert (resumed == whole[first_step]).all()
-  assert len(set(np.concatenate(whole[:3]))) == 9
+def test_films_left_over_from_full_batches_wait_for_another_epoch():
+  order = batches.TrainingOrder(np.ones(11, bool), 3, seed=5)
+  assert order.steps_per_epoch == 3
+  assert len(set(_epoch(order, 0))) == 9
+
+
+def test_a_share_of_the_films_without_infection_is_drawn_anew_for_each_epoch():
+  infected = np.arange(60) < 20
+  order = batches.TrainingOrder(infected, 5, seed=0, negative_share=0.25)
+  epochs = [_epoch(order, epoch) for epoch in range(8)]
+  for epoch in epochs:
+    assert sorted(epoch[infected[epoch]]) == list(range(20))
+    assert len(set(epoch)) == len(epoch) == 30
+  assert len({i for epoch in epochs for i in epoch}) > 50
 
 
 def test_batch_larger_than_the_split_is_refused():
   with pytest.raises(ValueError, match="batch_size=12 is larger .* 11 films"):
-    batches.steps_per_epoch(11, 12)
+    batches.TrainingOrder(np.ones(11, bool), 12, seed=0)
 
 
 def test_evaluation_batches_cover_each_film_once_and_have_one_shape():

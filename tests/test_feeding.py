@@ -1,12 +1,14 @@
 import itertools
 
+import numpy as np
 import pytest
 
 from covseg import devices, feeding
 from covseg.models import create_model
-from covseg.train_state import create_optimizer, create_train_state
+from covseg.optimizers import create_optimizer
+from covseg.train_state import create_train_state
 from input_pipeline import datasets
-from input_pipeline.batches import batch_orders
+from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import FilmReader, load_films, resized
 from input_pipeline.streaming import streamed_batches
 
@@ -21,18 +23,24 @@ def reader(tiny_config):
 @pytest.mark.parametrize("first_step", [0, 3])
 def test_streamed_batches_are_those_from_memory(reader, first_step, share):
   films = resized(load_films(reader), 32)
-  orders = batch_orders(len(reader), 5, seed=1, first_step=first_step)
-  streamed = streamed_batches(reader, 32, 5, seed=1, first_step=first_step, share=share)
-  for order, batch in itertools.islice(zip(orders, streamed, strict=False), 7):
-    assert (batch["image"] == films.images[order[share]]).all()
-    assert (batch["mask"] == films.masks[order[share]]).all()
+  order = TrainingOrder(films.masks.any(axis=(1, 2)), 5, seed=1, negative_share=0.5)
+  streamed = streamed_batches(reader, 32, order, first_step=first_step, share=share)
+  for step, batch in itertools.islice(zip(itertools.count(first_step), streamed, strict=False), 7):
+    assert (batch["image"] == films.images[order[step][share]]).all()
+    assert (batch["mask"] == films.masks[order[step][share]]).all()
+
+
+def _order(config, reader):
+  return TrainingOrder(np.ones(len(reader), bool), config.batch_size, config.seed)
 
 
 def _losses(config, reader, num_steps):
   model, optimizer = create_model(config.model), create_optimizer(config.optimizer)
   mesh = devices.create_mesh(config.batch_size)
   state = create_train_state(model, optimizer, 0, config.image_size, devices.replicated(mesh))
-  take_steps = feeding.create_take_steps(config, model, optimizer, mesh, reader, first_step=1)
+  take_steps = feeding.create_take_steps(
+    config, model, optimizer, mesh, reader, _order(config, reader), first_step=1
+  )
   losses = []
   while len(losses) < num_steps:
     state, new = take_steps(state, num_steps - len(losses))
@@ -57,7 +65,8 @@ def test_films_on_the_device_train_many_steps_in_one_dispatch(tiny_config, reade
   model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
   mesh = devices.create_mesh(tiny_config.batch_size)
   state = create_train_state(model, optimizer, 0, tiny_config.image_size, devices.replicated(mesh))
-  take_steps = feeding.create_take_steps(tiny_config, model, optimizer, mesh, reader, first_step=0)
+  order = _order(tiny_config, reader)
+  take_steps = feeding.create_take_steps(tiny_config, model, optimizer, mesh, reader, order, first_step=0)
   state, losses = take_steps(state, 20)
   assert (len(losses), int(state.step)) == (16, 16)
   state, losses = take_steps(state, 4)  # No step beyond the end of the epoch.

@@ -15,7 +15,8 @@ import pytest
 from covseg.checkpoints import Checkpoints
 from covseg.configuration import from_json
 from covseg.models import create_model
-from covseg.train_state import create_optimizer, create_train_state
+from covseg.optimizers import create_optimizer
+from covseg.train_state import create_train_state
 from tests.conftest import ROOT
 
 _TINY = [

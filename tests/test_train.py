@@ -17,7 +17,8 @@ from covseg import devices, evaluate, run_log, train
 from covseg.checkpoints import Checkpoints
 from covseg.losses import LOSSES
 from covseg.models import create_model
-from covseg.train_state import create_optimizer, create_train_state
+from covseg.optimizers import create_optimizer
+from covseg.train_state import create_train_state
 from covseg.train_step import create_train_step
 from input_pipeline import datasets
 from input_pipeline.films import Films, resize_image
@@ -87,7 +88,7 @@ def test_steps_lower_the_loss(tiny_config):
   tiny_config.optimizer.learning_rate = 1e-2
   model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
   state = create_train_state(model, optimizer, seed=0, image_size=32)
-  step = create_train_step(model, optimizer, "bce")
+  step = create_train_step(tiny_config, model, optimizer)
   image = np.zeros((4, 32, 32), np.uint8)
   image[:, 8:20, 4:30] = 200
   losses = []

@@ -21,6 +21,7 @@ class TinyFilms(tfds.core.GeneratorBasedBuilder):
         {
           "image": tfds.features.Image(shape=(64, 64, 1)),
           "infection_mask": tfds.features.Image(shape=(64, 64, 1)),
+          "lung_mask": tfds.features.Image(shape=(64, 64, 1)),
         }
       ),
     )
@@ -34,7 +35,8 @@ class TinyFilms(tfds.core.GeneratorBasedBuilder):
   def _films(self, split, count):
     for i in range(count):
       film = phantom.draw((split, i), infected=i % 3 != 2)
-      yield i, {"image": _png(film.image), "infection_mask": _png(film.infection_mask)}
+      masks = {"infection_mask": _png(film.infection_mask), "lung_mask": _png(film.lung_mask)}
+      yield i, {"image": _png(film.image), **masks}
 
 
 def _png(pixels):

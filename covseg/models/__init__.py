@@ -19,6 +19,7 @@ NETWORKS = {
   "unet_baseline": functools.partial(UNetBaseline),
   "unet_plus_plus": functools.partial(UNetPlusPlus),
   "attention_unet": functools.partial(AttentionUNet),
+  "efficientnet_lite0_unet": functools.partial(EncoderDecoder, encoder="efficientnet_lite0"),
   "mobilenet_v2_unet": functools.partial(EncoderDecoder, encoder="mobilenet_v2"),
   "resnet_unet": functools.partial(EncoderDecoder),
   "densenet121_unet": functools.partial(EncoderDecoder, encoder="densenet121"),
@@ -36,14 +37,15 @@ def create_model(config: ConfigDict) -> nn.Module:
     ValueError: a field was changed that the network does not have.
   """
   network = NETWORKS[config.name]
-  known = {field.name for field in dataclasses.fields(network.func)} - network.keywords.keys()
+  own = {field.name for field in dataclasses.fields(network.func)}
+  known = own - network.keywords.keys()
   fields = {name: _hashable(value) for name, value in config.items()}
   defaults = default.get_config().model
-  free = {"name"} | ({"encoder_weights"} if hasattr(network.func, "encoder") else set())
+  free = {"name"} | ({"encoder_weights"} if "encoder" in own else set())
   for name in fields.keys() - known - free:
     if fields[name] != _hashable(defaults[name]):
-      own = ", ".join(sorted((known | free) & fields.keys()))
-      raise ValueError(f"model.{name}={fields[name]!r} has no effect on {config.name}, which has {own}.")
+      has = ", ".join(sorted((known | free) & fields.keys()))
+      raise ValueError(f"model.{name}={fields[name]!r} has no effect on {config.name}, which has {has}.")
   return network(**{name: value for name, value in fields.items() if name in known})
 
 

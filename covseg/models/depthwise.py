@@ -1,7 +1,11 @@
 """The depthwise convolution, as fast on a CPU as on an accelerator."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
+
+Pads = tuple[tuple[int, int], tuple[int, int]]  # Before and after, of rows and of columns.
 
 
 def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: int | None = None) -> jax.Array:
@@ -20,23 +24,9 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: in
   Returns:
     (B, ceil(H / stride), ceil(W / stride), C).
   """
-
-  size = kernel.shape[0]
-  h, w = x.shape[1:3]
-  pads = jax.lax.padtype_to_pads((h, w), (size, size), (stride, stride), "SAME")
-  if padding is not None:
-    pads = [(padding, padding)] * 2
-
-  def shifted_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    b, _, _, c = x.shape
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    rows, columns = ((n - 1) // stride * stride + 1 for n in (h, w))  # From the first output to the last.
-    out = jnp.zeros((), x.dtype)
-    for i in range(size):
-      for j in range(size):
-        window = jax.lax.slice(x, (0, i, j, 0), (b, i + rows, j + columns, c), (1, stride, stride, 1))
-        out += window * kernel[i, j]
-    return out
+  pads = ((padding, padding),) * 2
+  if padding is None:
+    pads = tuple(jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (stride, stride), "SAME"))
 
   def grouped(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.conv_general_dilated(
@@ -48,4 +38,55 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: in
       feature_group_count=x.shape[-1],
     )
 
+  shifted_products = functools.partial(_shifted_products, stride, pads)
   return jax.lax.platform_dependent(x, kernel, cpu=shifted_products, default=grouped)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _shifted_products(stride: int, pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
+  windows = _windows(x, kernel.shape[0], stride, pads)
+  return sum(window * weight for window, weight in zip(windows, _weights(kernel), strict=True))
+
+
+def _forward(stride: int, pads: Pads, x: jax.Array, kernel: jax.Array):
+  return _shifted_products(stride, pads, x, kernel), (x, kernel)
+
+
+def _backward(
+  stride: int, pads: Pads, saved: tuple[jax.Array, jax.Array], g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  x, kernel = saved
+  size = kernel.shape[0]
+  to_input = jax.linear_transpose(lambda x: _windows(x, size, stride, pads), x)
+  (x_gradient,) = to_input([g * weight for weight in _weights(kernel)])
+  if jax.device_count() > 1:  # By image does not go with images that lie on several devices.
+    sums = jnp.stack([(window * g).sum(axis=(0, 1, 2)) for window in _windows(x, size, stride, pads)])
+    return x_gradient, sums.reshape(kernel.shape)
+
+  def add_image(total: jax.Array, image: tuple[jax.Array, jax.Array]):
+    x, g = image
+    sums = [(window[0] * g).sum(axis=(0, 1)) for window in _windows(x[None], size, stride, pads)]
+    return total + jnp.stack(sums), None
+
+  # An image at a time, or XLA would write every window of the whole batch to memory.
+  total, _ = jax.lax.scan(add_image, jnp.zeros((size * size, x.shape[-1]), x.dtype), (x, g))
+  return x_gradient, total.reshape(kernel.shape)
+
+
+_shifted_products.defvjp(_forward, _backward)
+
+
+def _windows(x: jax.Array, size: int, stride: int, pads: Pads) -> list[jax.Array]:
+  """What each of size x size kernel weights is multiplied with, of the output's size."""
+  b, h, w, c = x.shape
+  x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+  rows, columns = ((n - 1) // stride * stride + 1 for n in (h, w))  # From the first output to the last.
+  return [
+    jax.lax.slice(x, (0, i, j, 0), (b, i + rows, j + columns, c), (1, stride, stride, 1))
+    for i in range(size)
+    for j in range(size)
+  ]
+
+
+def _weights(kernel: jax.Array) -> list[jax.Array]:
+  return list(kernel.reshape(-1, kernel.shape[-1]))

@@ -8,8 +8,14 @@ of ResNet, MobileNetV2 and DenseNet have torchvision's names, with underscores f
 import functools
 
 from covseg.models.encoders.densenet121 import DenseNet121
+from covseg.models.encoders.efficientnet_lite0 import EfficientNetLite0
 from covseg.models.encoders.mobilenet_v2 import MobileNetV2
 from covseg.models.encoders.resnet import ResNet
 
 RESNETS = {f"resnet{depth}": functools.partial(ResNet, depth) for depth in (18, 34, 50)}
-ENCODERS = {"mobilenet_v2": MobileNetV2, **RESNETS, "densenet121": DenseNet121}
+ENCODERS = {
+  "efficientnet_lite0": EfficientNetLite0,
+  "mobilenet_v2": MobileNetV2,
+  **RESNETS,
+  "densenet121": DenseNet121,
+}

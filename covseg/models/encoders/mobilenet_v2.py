@@ -2,10 +2,9 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from covseg.models.depthwise import depthwise_conv
-from covseg.models.encoders.layers import GreyStem, conv, norm
+from covseg.models.encoders.layers import GreyStem, conv, norm, relu6
 
 # Expansion, output features, repeats, stride of the first.
 _STAGES = (
@@ -27,7 +26,7 @@ class MobileNetV2(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> list[jax.Array]:
-    x = _relu6(norm(GreyStem(32, 3, name="features_0_0")(images), train, "features_0_1"))
+    x = relu6(norm(GreyStem(32, 3, name="features_0_0")(images), train, "features_0_1"))
     features, index = [], 1
     for expansion, width, repeats, stride in _STAGES:
       if stride == 2:
@@ -37,7 +36,7 @@ class MobileNetV2(nn.Module):
         x = block(x, train)
         index += 1
     x = conv(x, 1280, 1, name=f"features_{index}_0")
-    return [*features, _relu6(norm(x, train, f"features_{index}_1"))]
+    return [*features, relu6(norm(x, train, f"features_{index}_1"))]
 
 
 class _InvertedResidual(nn.Module):
@@ -52,9 +51,9 @@ class _InvertedResidual(nn.Module):
     y, index = x, 0
     if self.expansion > 1:
       y = conv(y, self.expansion * x.shape[-1], 1, name="conv_0_0")
-      y, index = _relu6(norm(y, train, "conv_0_1")), 1
+      y, index = relu6(norm(y, train, "conv_0_1")), 1
     y = _Depthwise(self.stride, name=f"conv_{index}_0")(y)
-    y = _relu6(norm(y, train, f"conv_{index}_1"))
+    y = relu6(norm(y, train, f"conv_{index}_1"))
     y = norm(conv(y, self.features, 1, name=f"conv_{index + 1}"), train, f"conv_{index + 2}")
     return x + y if x.shape == y.shape else y
 
@@ -71,7 +70,3 @@ class _Depthwise(nn.Module):
     )
     kernel = self.param("kernel", init, (3, 3, 1, x.shape[-1])).astype(x.dtype)
     return depthwise_conv(x, kernel[:, :, 0], self.stride, padding=1)
-
-
-def _relu6(x: jax.Array) -> jax.Array:
-  return jnp.clip(x, 0, 6)

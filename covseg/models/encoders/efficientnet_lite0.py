@@ -1,0 +1,76 @@
+"""EfficientNet-Lite0 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite).
+
+EfficientNet (Tan and Le 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation, with ReLU6.
+"""
+
+import flax.linen as nn
+import jax
+
+from covseg.models.depthwise import depthwise_conv
+from covseg.models.encoders.layers import relu6
+
+# Repeats, kernel size, stride of the first, expansion, output features.
+_STAGES = (
+  (1, 3, 1, 1, 16),
+  (2, 3, 2, 6, 24),
+  (2, 5, 2, 6, 40),
+  (3, 3, 2, 6, 80),
+  (3, 5, 1, 6, 112),
+  (4, 5, 2, 6, 192),
+  (1, 3, 1, 6, 320),
+)
+
+
+class EfficientNetLite0(nn.Module):
+  """The encoder without its classifier; 3.0 M parameters.
+
+  Its features have 16, 24, 40, 112 and 320 channels. A grey image is an RGB one of equal channels, each
+  normalised as (255 x - 127) / 128, so the first kernel is the sum of the RGB kernel over its channels.
+  """
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool) -> list[jax.Array]:
+    x = (images * 255 - 127) / 128
+    x = nn.Conv(32, (3, 3), strides=2, use_bias=False, dtype=x.dtype, name="stem")(x)
+    x = relu6(_norm(x, train, "stem_norm"))
+    features = []
+    block = 0
+    for repeats, kernel_size, stride, expansion, width in _STAGES:
+      if stride == 2:
+        features.append(x)
+      for repeat in range(repeats):
+        x = _InvertedResidual(
+          kernel_size, stride if repeat == 0 else 1, expansion, width, name=f"block_{block}"
+        )(x, train)
+        block += 1
+    return [*features, x]
+
+
+class _InvertedResidual(nn.Module):
+  """Expansion, depthwise convolution and linear projection (Sandler et al. 2018, figure 3b)."""
+
+  kernel_size: int
+  stride: int
+  expansion: int
+  features: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    width = x.shape[-1] * self.expansion
+    y = x
+    if self.expansion > 1:
+      y = nn.Dense(width, use_bias=False, dtype=x.dtype, name="expand")(y)
+      y = relu6(_norm(y, train, "expand_norm"))
+    shape = (self.kernel_size, self.kernel_size, width)
+    init = nn.initializers.variance_scaling(
+      2.0, "fan_in", "normal", in_axis=(0, 1), out_axis=(), batch_axis=2
+    )
+    y = depthwise_conv(y, self.param("depthwise", init, shape).astype(x.dtype), self.stride)
+    y = relu6(_norm(y, train, "depthwise_norm"))
+    y = nn.Dense(self.features, use_bias=False, dtype=x.dtype, name="project")(y)
+    y = _norm(y, train, "project_norm")
+    return x + y if x.shape == y.shape else y
+
+
+def _norm(x: jax.Array, train: bool, name: str) -> jax.Array:
+  return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-3, dtype=x.dtype, name=name)(x)

@@ -1,0 +1,65 @@
+"""Optimizers and the course of their learning rate."""
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+OPTIMIZERS = ("adam", "adamw")
+
+
+SCHEDULES = ("constant", "cosine", "step")
+
+
+def create_schedule(config: ConfigDict, updates_per_epoch: float, num_epochs: int) -> optax.Schedule:
+  """Learning rate by update: up from zero over `warmup_epochs`, then as `config.schedule` says.
+
+  - constant: `learning_rate`;
+  - cosine: from there to zero at the end of training (Loshchilov and Hutter 2017);
+  - step: times `step_factor` every `step_epochs` epochs.
+  """
+  rate = config.learning_rate
+  warmup = round(config.warmup_epochs * updates_per_epoch)
+  if config.schedule == "cosine":
+    schedule = optax.cosine_decay_schedule(rate, max(1, round(num_epochs * updates_per_epoch) - warmup))
+  elif config.schedule == "step":
+    falls = range(config.step_epochs, num_epochs, config.step_epochs)
+    falls = {round(epoch * updates_per_epoch) - warmup: config.step_factor for epoch in falls}
+    schedule = optax.piecewise_constant_schedule(rate, falls)
+  else:
+    schedule = optax.constant_schedule(rate)
+  if warmup:
+    schedule = optax.join_schedules([optax.linear_schedule(rate / warmup, rate, warmup), schedule], [warmup])
+  return schedule
+
+
+def create_optimizer(
+  config: ConfigDict, steps_per_epoch: int = 1, num_epochs: int = 1
+) -> optax.GradientTransformation:
+  """Optimizer of `config.optimizer`; the learning rate follows the length of training.
+
+  Gradients are averaged over `accumulation_steps` batches, then clipped to a global norm of `clip_norm` (0:
+  not at all). Parameters under "encoder" learn at `encoder_factor` times the rate, and not
+  at all where that is 0. AdamW's decay spares what has one dimension: biases and the scales of norms.
+  """
+  schedule = create_schedule(config, steps_per_epoch / config.accumulation_steps, num_epochs)
+  if config.name == "adam":
+    optimizer = optax.adam(schedule)
+  else:
+    optimizer = optax.adamw(schedule, weight_decay=config.weight_decay, mask=_has_two_dimensions)
+  if config.encoder_factor == 0:
+    optimizer = optax.multi_transform({True: optax.set_to_zero(), False: optimizer}, _is_encoder)
+  elif config.encoder_factor != 1:
+    optimizer = optax.chain(optimizer, optax.masked(optax.scale(config.encoder_factor), _is_encoder))
+  if config.clip_norm:
+    optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+  if config.accumulation_steps > 1:
+    optimizer = optax.MultiSteps(optimizer, config.accumulation_steps).gradient_transformation()
+  return optimizer
+
+
+def _has_two_dimensions(params: optax.Params) -> optax.Params:
+  return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def _is_encoder(params: optax.Params) -> optax.Params:
+  return {name: jax.tree.map(lambda _: name == "encoder", tree) for name, tree in params.items()}

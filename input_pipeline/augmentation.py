@@ -1,0 +1,117 @@
+"""Augmentation: images and masks changed at random, together, on the device."""
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+# Points a side of the grid whose random shifts make an elastic deformation.
+_ELASTIC_POINTS = 5
+
+TRANSFORMS = (
+  "flip",
+  "rotation",
+  "scale",
+  "shift",
+  "crop",
+  "elastic",
+  "brightness",
+  "contrast",
+  "gamma",
+  "noise",
+)
+
+
+def augment(
+  config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Images and masks, each film changed in its own way; what comes in from outside it is black.
+
+  Args:
+    config: `config.augment`: of each transform, its probability and its strength.
+    key: from which alone the changes follow.
+    images: float32 (B, H, W, 1) in [0, 1].
+    masks: float32 (B, H, W, M) of 0 and 1, which move with the image.
+
+  Returns:
+    Both, of the same shapes and ranges.
+  """
+  batch = len(images)
+  names = (*TRANSFORMS, "crop_position", "elastic_grid", "noise_values")
+  keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+
+  def amounts(name: str, n: int = 1) -> jax.Array:
+    """(B, n), uniform in [-strength, strength]; 0 for films that the transform passes over."""
+    chance, amount = jax.random.split(keys[name])
+    chosen = jax.random.bernoulli(chance, config[name].probability, (batch, 1))
+    return chosen * config[name].strength * jax.random.uniform(amount, (batch, n), minval=-1.0)
+
+  mean = images.mean(axis=(1, 2), keepdims=True)
+  if _any(config, "flip", "rotation", "scale", "shift", "crop", "elastic"):
+    cropped = 1 - jnp.abs(amounts("crop"))  # Side of the window that is kept, (B, 1).
+    room = (1 - cropped) * jax.random.uniform(keys["crop_position"], (batch, 2), minval=-1.0)
+    center = room + 2 * amounts("shift", 2)  # (B, 2) in units of half a side, as everything below.
+    angle = jnp.deg2rad(amounts("rotation"))
+    zoom = cropped / (1 + amounts("scale"))  # (B, 1)
+    sine, cosine = ((zoom * f(angle))[:, :, None] for f in (jnp.sin, jnp.cos))  # (B, 1, 1)
+    y, x = _pixel_centers(images.shape[1])[:, None], _pixel_centers(images.shape[2])
+    flip = jnp.where(amounts("flip") == 0, 1, -1)[:, :, None]
+    sources = jnp.stack([cosine * y - sine * x, flip * (sine * y + cosine * x)], axis=-1)  # (B, H, W, 2)
+    sources += center[:, None, None]
+    if config.elastic.probability:
+      sources += _displacements(keys["elastic_grid"], 2 * amounts("elastic"), sources.shape)
+    images, masks = _bilinear(images, sources), _nearest(masks, sources)
+
+  def per_image(name: str) -> jax.Array:
+    return amounts(name)[:, :, None, None]  # (B, 1, 1, 1)
+
+  if _any(config, "brightness", "contrast", "gamma", "noise"):
+    images = mean + (images - mean) * jnp.exp(per_image("contrast")) + per_image("brightness")
+    images = jnp.clip(images, 1e-6, 1) ** jnp.exp(per_image("gamma"))
+  if config.noise.probability:
+    noise = jax.random.normal(keys["noise_values"], images.shape)
+    images = jnp.clip(images + jnp.abs(per_image("noise")) * noise, 0, 1)
+  return images, masks
+
+
+def _any(config: ConfigDict, *names: str) -> bool:
+  return any(config[name].probability for name in names)
+
+
+def _pixel_centers(n: int) -> jax.Array:
+  """Where pixels lie between the borders, -1 and 1."""
+  return (2 * jnp.arange(n) + 1) / n - 1
+
+
+def _displacements(key: jax.Array, strength: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+  """Smooth shifts (B, H, W, 2): those of a coarse grid of points, each up to `strength` (B, 1)."""
+  batch = shape[0]
+  grid = jax.random.uniform(key, (batch, _ELASTIC_POINTS, _ELASTIC_POINTS, 2), minval=-1.0)
+  return jax.image.resize(grid * strength[:, :, None, None], shape, "cubic")
+
+
+def _bilinear(x: jax.Array, points: jax.Array) -> jax.Array:
+  """(B, H, W, C) read at points (B, H, W, 2) between -1 and 1; 0 outside."""
+  size = jnp.array(x.shape[1:3])
+  at = (points + 1) / 2 * size - 0.5  # In pixels.
+  corner = jnp.floor(at).astype(jnp.int32)
+  fraction = at - corner
+  total = jnp.zeros((), x.dtype)
+  for dy in (0, 1):
+    for dx in (0, 1):
+      weight = jnp.abs(jnp.array([1 - dy, 1 - dx]) - fraction).prod(axis=-1)
+      total += weight[..., None] * _read(x, corner + jnp.array([dy, dx]))
+  return total
+
+
+def _nearest(x: jax.Array, points: jax.Array) -> jax.Array:
+  """The same without interpolation."""
+  return _read(x, jnp.floor((points + 1) / 2 * jnp.array(x.shape[1:3])).astype(jnp.int32))
+
+
+def _read(x: jax.Array, pixels: jax.Array) -> jax.Array:
+  """(B, H, W, C) at pixels, int32 (B, H, W, 2); 0 outside."""
+  b, h, w, c = x.shape
+  inside = ((pixels >= 0) & (pixels < jnp.array([h, w]))).all(axis=-1, keepdims=True)
+  index = jnp.clip(pixels[..., 0], 0, h - 1) * w + jnp.clip(pixels[..., 1], 0, w - 1)
+  values = jnp.take_along_axis(x.reshape(b, h * w, c), index.reshape(b, -1, 1), axis=1, mode="clip")
+  return inside * values.reshape(b, *pixels.shape[1:3], c)
