@@ -62,4 +62,4 @@ def _has_two_dimensions(params: optax.Params) -> optax.Params:
 
 
 def _is_encoder(params: optax.Params) -> optax.Params:
-  return {name: jax.tree.map(lambda _: name == "encoder", tree) for name, tree in params.items()}
+  return jax.tree.map_with_path(lambda path, _: path[0].key == "encoder", params)
