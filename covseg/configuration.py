@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 from configs import default
 from covseg.losses import LOSSES
 from covseg.models import NETWORKS, create_model
+from covseg.models.encoder_decoder import DECODERS
+from covseg.models.encoders import RESNETS
 from covseg.optimizers import OPTIMIZERS, SCHEDULES
 from input_pipeline.augmentation import TRANSFORMS
 
@@ -29,6 +31,8 @@ def check(config: ConfigDict) -> None:
   choices = {
     "model.name": NETWORKS,
     "model.dtype": ("float32", "bfloat16"),
+    "model.encoder": RESNETS,
+    "model.decoder": DECODERS,
     "loss.name": LOSSES,
     "optimizer.name": OPTIMIZERS,
     "optimizer.schedule": SCHEDULES,
@@ -53,6 +57,11 @@ def check(config: ConfigDict) -> None:
   for field, least in at_least.items():
     if fields[field] < least:
       raise ValueError(f"{field}={fields[field]} is too small; it is at least {least}.")
+  if not 0 <= fields["model.dropout"] < 1:
+    raise ValueError(f"model.dropout={fields['model.dropout']} must be at least 0 and less than 1.")
+  if not 0 <= fields["model.prune_to"] <= 4:
+    raise ValueError(f"model.prune_to={fields['model.prune_to']} is not one of 0, 1, 2, 3, 4.")
+  create_model(config.model)  # It refuses fields that the network does not have.
   rate = fields["optimizer.learning_rate"]
   if not (math.isfinite(rate) and rate > 0):
     raise ValueError(f"optimizer.learning_rate={rate} must be a positive number.")

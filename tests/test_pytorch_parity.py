@@ -1,8 +1,9 @@
 """The networks beside their counterparts in PyTorch, the same weights in both, to 1e-4 of the largest value.
 
-With segmentation_models_pytorch: every feature of each encoder and the logits of the U-Net over it, and those of an
-FPN. Its U-Net ends in a 3x3 convolution, in whose place a 1x1 one stands here. Its U-Net++ has another decoder
-than the paper's; so the networks without such an encoder are compared with what PyTorch's own functions give.
+With segmentation_models_pytorch: every feature of each encoder and the logits of the U-Net over it, and those
+of an FPN. Its U-Net ends in a 3x3 convolution, in whose place a 1x1 one stands here. Its U-Net++ has another
+decoder than the paper's; so the networks without such an encoder are compared with what PyTorch's own
+functions give.
 """
 
 import importlib
@@ -17,6 +18,7 @@ from covseg import import_weights
 from covseg.models import create_model
 from covseg.models.encoders import ENCODERS
 from covseg.models.encoders.layers import IMAGENET_MEAN, IMAGENET_STD
+from tests.random_variables import random_variables
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -223,19 +225,6 @@ class _Plain:
     return [self.convolution(nodes[0, i], f"heads_{i}/infection") for i in range(1, 5)]
 
 
-def _random_variables(network):
-  shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), IMAGES, train=False))
-  rng = np.random.default_rng(0)
-
-  def draw(path, leaf):
-    if path[-1].key in ("scale", "var"):
-      return rng.uniform(0.7, 1.3, leaf.shape).astype(np.float32)
-    fan_in = max(1, np.prod(leaf.shape[:-1]))
-    return rng.normal(0, np.sqrt(2 / fan_in) if len(leaf.shape) > 1 else 0.1, leaf.shape).astype(np.float32)
-
-  return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
 @pytest.mark.parametrize(
   ("name", "expected"),
   [
@@ -247,7 +236,7 @@ def _random_variables(network):
 )
 def test_logits_of_plain_networks(name, expected):
   network = _create(name, base_features=4)
-  variables = _random_variables(network)
+  variables = random_variables(network)
   images = torch.tensor(IMAGES.transpose(0, 3, 1, 2))
   _assert_close(_apply(network, variables)["infection"], expected(_Plain(variables), images))
 
@@ -255,7 +244,7 @@ def test_logits_of_plain_networks(name, expected):
 @pytest.mark.parametrize("prune_to", [1, 2, 3, 4])
 def test_pruned_u_net_plus_plus(prune_to):
   network = _create("unet_plus_plus", base_features=4, prune_to=prune_to)
-  variables = _random_variables(network)
+  variables = random_variables(network)
   images = torch.tensor(IMAGES.transpose(0, 3, 1, 2))
   expected = _Plain(variables).u_net_plus_plus(images)[prune_to - 1]
   _assert_close(_apply(network, variables)["infection"], expected)

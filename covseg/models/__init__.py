@@ -37,15 +37,14 @@ def create_model(config: ConfigDict) -> nn.Module:
     ValueError: a field was changed that the network does not have.
   """
   network = NETWORKS[config.name]
-  own = {field.name for field in dataclasses.fields(network.func)}
-  known = own - network.keywords.keys()
+  known = {field.name for field in dataclasses.fields(network.func)} - network.keywords.keys()
   fields = {name: _hashable(value) for name, value in config.items()}
   defaults = default.get_config().model
-  free = {"name"} | ({"encoder_weights"} if "encoder" in own else set())
+  free = {"name"} | ({"encoder_weights"} if network.func is EncoderDecoder else set())
   for name in fields.keys() - known - free:
     if fields[name] != _hashable(defaults[name]):
-      has = ", ".join(sorted((known | free) & fields.keys()))
-      raise ValueError(f"model.{name}={fields[name]!r} has no effect on {config.name}, which has {has}.")
+      own = ", ".join(sorted((known | free) & fields.keys()))
+      raise ValueError(f"model.{name}={fields[name]!r} has no effect on {config.name}, which has {own}.")
   return network(**{name: value for name, value in fields.items() if name in known})
 
 

@@ -1,0 +1,17 @@
+"""U-Net++ with deep supervision (Zhou et al. 2020); 9.0 M parameters.
+
+python main.py --config=configs/unet_plus_plus.py --workdir=runs/unet_plus_plus
+
+https://arxiv.org/abs/1912.05074. Trained as configs/unet.py is; the loss is the mean over the four outputs.
+With model.prune_to=1 to 4 it predicts from a part of 0.1, 0.5, 2.2 or 9.0 M parameters.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config() -> ConfigDict:
+  config = default.get_config()
+  config.model.name = "unet_plus_plus"
+  return config
