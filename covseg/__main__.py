@@ -11,6 +11,7 @@ def main() -> None:
   commands = parser.add_subparsers(dest="command", required=True)
   _add_evaluate(commands)
   _add_import_weights(commands)
+  _add_release(commands)
   arguments = parser.parse_args()
   command_line.set_up_logging()
   with command_line.errors_in_plain_words():
@@ -65,6 +66,30 @@ def _import_weights(arguments: argparse.Namespace) -> None:
   from covseg import import_weights  # Here, so that --help answers at once.
 
   import_weights.run(arguments.file, arguments.encoder, arguments.output)
+
+
+def _add_release(commands: argparse._SubParsersAction) -> None:
+  parser = commands.add_parser(
+    "release",
+    help="write a trained model into one file, at half its size, for others to use",
+    epilog="Example: python -m covseg release --model=runs/unet --output=unet.safetensors",
+  )
+  parser.add_argument("--model", required=True, help="the workdir of the run")
+  parser.add_argument("--output", required=True, help="the file, NAME.safetensors")
+  parser.set_defaults(run=_release)
+
+
+def _release(arguments: argparse.Namespace) -> None:
+  import pathlib
+
+  from covseg import model_files, trained_model
+
+  output = pathlib.Path(arguments.output).expanduser()
+  if output.suffix != ".safetensors":
+    raise ValueError(f"--output={output} must end in .safetensors, by which commands know such a file.")
+  trained = trained_model.load(arguments.model)
+  model_files.save(output, trained.config, trained.variables, trained.step)
+  print(f"{output}: {output.stat().st_size / 1e6:.1f} MB. Use it with --model={output}")
 
 
 if __name__ == "__main__":

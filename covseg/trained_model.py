@@ -1,8 +1,9 @@
-"""A trained network, from the workdir of its run."""
+"""A trained network: one that ships, one from a file, or one from the workdir of its run."""
 
 import dataclasses
 import functools
 import hashlib
+import pathlib
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from covseg import model_files
 from covseg.checkpoints import Checkpoints
 from covseg.models import create_model
 from covseg.optimizers import create_optimizer
@@ -46,12 +48,24 @@ class TrainedModel:
 
 
 def load(name: str) -> TrainedModel:
-  """The best checkpoint of the run in the workdir `name`.
+  """A model by name: one that ships, a file that `python -m covseg release` wrote, or a run's workdir.
+
+  Of a run it is the best checkpoint.
 
   Raises:
-    ValueError: there is no such run, or it has no validated checkpoint.
+    FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated.
   """
+  file = model_files.RELEASED / f"{name}.safetensors"
+  if name in model_files.released() or name.endswith(".safetensors"):
+    file = file if name in model_files.released() else pathlib.Path(name).expanduser()
+    config, variables, step = model_files.load(file)
+    return TrainedModel(name, config, create_model(config.model), variables, step)
   workdir = Workdir(name)
+  if not workdir.path.exists():
+    released = ", ".join(model_files.released()) or "none yet"
+    raise FileNotFoundError(
+      f"--model={name}: there is no such folder or file, and no such model ships (those that do: {released})."
+    )
   config = workdir.read_config()
   network = create_model(config.model)
   with Checkpoints(workdir.checkpoints, read_only=True) as checkpoints:

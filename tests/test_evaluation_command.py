@@ -27,7 +27,7 @@ def test_evaluates_the_best_checkpoint_as_training_did(whole_run, tmp_path):
 def test_what_is_not_there_is_named(whole_run, tmp_path):
   with pytest.raises(ValueError, match=r"--split=tset: .* has train, validation, test"):
     evaluation_command.run(str(whole_run), "tset", _NO_CHANGE, None)
-  with pytest.raises(ValueError, match="is no workdir"):
+  with pytest.raises(FileNotFoundError, match="no such folder or file"):
     evaluation_command.run(str(tmp_path / "absent"), "test", _NO_CHANGE, None)
   assert not (tmp_path / "absent").exists()
 
@@ -39,7 +39,7 @@ def test_what_is_not_there_is_named(whole_run, tmp_path):
     (["evaluate", "--help"], 0, "Example: python -m covseg evaluate"),
     (["evaluate"], 2, "--model"),
     (["evalute", "--model=x"], 2, "evaluate"),
-    (["evaluate", "--model=/absent"], 1, "is no workdir"),
+    (["evaluate", "--model=/absent"], 1, "no such folder or file"),
   ],
 )
 def test_command_line(arguments, status, expected):
