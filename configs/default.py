@@ -33,6 +33,9 @@ def get_config() -> ConfigDict:
   dataset.mask_key = "infection_mask"
   # Feature of the lungs' mask; a dataset need not have it.
   dataset.lung_mask_key = "lung_mask"
+  # List of training films that are left out, as duplicates.csv of `python -m covseg dataset`; empty for
+  # none.
+  dataset.exclude = ""
   # Training films that take more than this in memory are read from disk as they are needed. A film
   # takes 2 bytes a pixel, so that this is about 60,000 films of 256x256.
   dataset.memory_limit_gb = 8.0

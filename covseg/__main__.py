@@ -12,6 +12,7 @@ def main() -> None:
   _add_evaluate(commands)
   _add_import_weights(commands)
   _add_release(commands)
+  _add_dataset(commands)
   arguments = parser.parse_args()
   command_line.set_up_logging()
   with command_line.errors_in_plain_words():
@@ -56,7 +57,7 @@ def _add_import_weights(commands: argparse._SubParsersAction) -> None:
     metavar="FILE",
     help="state dict of torchvision or timm: .safetensors, or .pth with PyTorch installed",
   )
-  encoders = ("mobilenet_v2", "resnet18", "resnet34", "resnet50", "densenet121")
+  encoders = ("efficientnet_lite0", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "densenet121")
   parser.add_argument("--encoder", required=True, choices=encoders, help="its architecture")
   parser.add_argument("--output", required=True, help="the file to write, for model.encoder_weights")
   parser.set_defaults(run=_import_weights)
@@ -90,6 +91,30 @@ def _release(arguments: argparse.Namespace) -> None:
   trained = trained_model.load(arguments.model)
   model_files.save(output, trained.config, trained.variables, trained.step)
   print(f"{output}: {output.stat().st_size / 1e6:.1f} MB. Use it with --model={output}")
+
+
+def _add_dataset(commands: argparse._SubParsersAction) -> None:
+  parser = commands.add_parser(
+    "dataset",
+    help="describe a dataset, draw its figures, and find films that it holds twice",
+    epilog="Example: python -m covseg dataset --manual_dir=FOLDER --output=dataset_report",
+  )
+  parser.add_argument("--output", required=True, help="folder of the tables and figures")
+  parser.add_argument("--name", help="covid_qu_ex (default), cxr_phantom, or a module with a TFDS builder")
+  parser.add_argument("--cohort", default="all", help="all (default) or covid")
+  parser.add_argument("--manual_dir", help="folder of the downloaded archive")
+  parser.add_argument("--data_dir", help="where records are kept, if elsewhere")
+  parser.add_argument("--image_key", help="feature of the image, in a dataset of one's own")
+  parser.add_argument("--mask_key", help="feature of the infection mask")
+  parser.add_argument("--lung_mask_key", help="feature of the mask of the lungs")
+  parser.set_defaults(run=_dataset)
+
+
+def _dataset(arguments: argparse.Namespace) -> None:
+  from covseg import dataset_command
+
+  names = ("name", "cohort", "manual_dir", "data_dir", "image_key", "mask_key", "lung_mask_key")
+  dataset_command.run({name: getattr(arguments, name) for name in names}, arguments.output)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,18 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import io
+import logging
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from PIL import Image
+
+from input_pipeline.exclusion import excluded_training_ids
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +68,13 @@ class FilmReader:
       split: name of the split, or a slice of one in TFDS syntax.
       config: `config.dataset`. image_key: feature of the image, 8- or 16-bit, grey or RGB, of any
         size. mask_key: feature of the mask, of the image's size; whatever is not zero is infected.
-        lung_mask_key: feature of the mask of the lungs, where the dataset has one.
+        lung_mask_key: feature of the mask of the lungs, where the dataset has one. exclude: list of
+        training films that are left out.
       image_size: side of what is read, in pixels. Films of another size are scaled to it.
 
     Raises:
-      ValueError: a feature is missing, or the records are damaged.
+      FileNotFoundError: there is no such list.
+      ValueError: a feature is missing, the list names no film of the split, or the records are damaged.
     """
     self.image_size = image_size
     self._features = builder.info.features
@@ -90,9 +97,12 @@ class FilmReader:
     }
     with self._error_if_damaged():
       self._source = builder.as_data_source(split, decoders=decoders)
+    self._indices = range(len(self._source))
+    if config.exclude and split == "train":
+      self._leave_out(config.exclude)
 
   def __len__(self) -> int:
-    return len(self._source)
+    return len(self._indices)
 
   @property
   def has_lung_masks(self) -> bool:
@@ -104,9 +114,8 @@ class FilmReader:
     Raises:
       ValueError: a feature is no image, image and mask differ in size, or the records are damaged.
     """
-    with self._error_if_damaged():
-      example = self._source[int(i)]
-    film_id = _text(example["id"]) if "id" in self._features else f"{self._split}_{i:05d}"
+    example = self._example(i)
+    film_id = self._id(example, i)
     label = ""
     if "label" in self._features and isinstance(self._features["label"], tfds.features.ClassLabel):
       label = self._features["label"].int2str(int(example["label"]))
@@ -119,6 +128,29 @@ class FilmReader:
         raise ValueError(f"{film_id}: the image has {image.shape} pixels, its mask {mask.shape}.")
     mask, lung_mask = ([resize_mask(mask, self.image_size) for mask in masks] + [None])[:2]
     return Film(resize_image(image, self.image_size), mask, lung_mask, film_id, label)
+
+  def mask_levels(self, i: int) -> list[int]:
+    """The values in the infection mask of a film as it is stored, before it is made a bool."""
+    return np.unique(_as_pixels(self._example(i)[self._mask_key], self._mask_key)).tolist()
+
+  def _example(self, i: int) -> dict[str, Any]:
+    with self._error_if_damaged():
+      return self._source[self._indices[i]]
+
+  def _id(self, example: dict[str, Any], i: int) -> str:
+    return _text(example["id"]) if "id" in self._features else f"{self._split}_{self._indices[i]:05d}"
+
+  def _leave_out(self, path: str) -> None:
+    excluded = excluded_training_ids(path)
+    ids = [self._id(self._example(i), i) for i in range(len(self))]
+    kept = [i for i, film_id in enumerate(ids) if film_id not in excluded]
+    if excluded and len(kept) in (0, len(ids)):
+      raise ValueError(
+        f"dataset.exclude={path} lists {len(excluded)} training films (the first is {min(excluded)}), which "
+        f"leaves {len(kept)} of {len(ids)}; expected a list of some of them, made from this very dataset."
+      )
+    logger.info("%d of %d training films are left out (%s).", len(ids) - len(kept), len(ids), path)
+    self._indices = kept
 
   @contextlib.contextmanager
   def _error_if_damaged(self) -> Iterator[None]:
@@ -194,6 +226,11 @@ def _as_image(value: bytes | np.ndarray, name: str) -> np.ndarray:
 
 def _as_mask(value: bytes | np.ndarray, name: str) -> np.ndarray:
   """bool (H, W) of an encoded mask or of an array (H, W) or (H, W, 1): True where not zero."""
+  return _as_pixels(value, name) != 0
+
+
+def _as_pixels(value: bytes | np.ndarray, name: str) -> np.ndarray:
+  """Values (H, W) of an encoded mask or of an array (H, W) or (H, W, 1)."""
   if isinstance(value, bytes):
     with Image.open(io.BytesIO(value)) as image:
       value = np.asarray(image)
@@ -201,7 +238,7 @@ def _as_mask(value: bytes | np.ndarray, name: str) -> np.ndarray:
     value = value[..., 0]
   if value.ndim != 2:
     raise ValueError(f"{name} has the shape {value.shape}; expected a mask, (H, W) or (H, W, 1).")
-  return value != 0
+  return value
 
 
 def _text(value: bytes | str) -> str:
