@@ -13,6 +13,8 @@ def main() -> None:
   _add_import_weights(commands)
   _add_release(commands)
   _add_dataset(commands)
+  _add_sweep(commands)
+  _add_compare(commands)
   arguments = parser.parse_args()
   command_line.set_up_logging()
   with command_line.errors_in_plain_words():
@@ -115,6 +117,59 @@ def _dataset(arguments: argparse.Namespace) -> None:
 
   names = ("name", "cohort", "manual_dir", "data_dir", "image_key", "mask_key", "lung_mask_key")
   dataset_command.run({name: getattr(arguments, name) for name in names}, arguments.output)
+
+
+def _add_sweep(commands: argparse._SubParsersAction) -> None:
+  parser = commands.add_parser(
+    "sweep",
+    help="train and evaluate a list of configurations and seeds, one after the other",
+    epilog="Example: python -m covseg sweep --config=configs/sweeps/table1.py --workdir=runs/table1 "
+    "--set dataset.manual_dir=FOLDER; in a cluster's array job of 8, with --shard=$SLURM_ARRAY_TASK_ID/8",
+  )
+  parser.add_argument("--config", required=True, help="file of the list, as configs/sweeps/table1.py")
+  parser.add_argument("--workdir", required=True, help="folder of the runs, NAME/seedN each")
+  parser.add_argument("--shard", type=_shard, default=(1, 1), help="I/N: only the I-th of N shares, from 1")
+  parser.add_argument(
+    "--set", action="append", default=[], type=_field, metavar="FIELD=VALUE", help="for all runs; repeatable"
+  )
+  parser.set_defaults(run=_sweep)
+
+
+def _shard(text: str) -> tuple[int, int]:
+  shard, _, count = text.partition("/")
+  if not (shard.isdecimal() and count.isdecimal() and 1 <= int(shard) <= int(count)):
+    raise argparse.ArgumentTypeError(f"{text!r} is no share; expected I/N with I from 1 to N, as 2/8")
+  return int(shard), int(count)
+
+
+def _field(text: str) -> str:
+  if not text.partition("=")[1]:
+    raise argparse.ArgumentTypeError(f"{text!r} is no FIELD=VALUE, as dataset.manual_dir=FOLDER")
+  return text
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+  from covseg import sweep
+
+  sweep.run(arguments.config, arguments.workdir, arguments.shard, arguments.set)
+
+
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+  parser = commands.add_parser(
+    "compare",
+    help="one table of several runs, with intervals over films and deviations over seeds",
+    epilog="Example: python -m covseg compare runs/table1 --output=runs/table1_comparison",
+  )
+  parser.add_argument("runs", nargs="+", help="workdirs, or folders of them; the first is compared with")
+  parser.add_argument("--split", help="by default test, or validation where a run lacks that")
+  parser.add_argument("--output", default="comparison", help="folder of the tables and the plot")
+  parser.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+  from covseg import compare
+
+  compare.run(arguments.runs, arguments.split, arguments.output)
 
 
 if __name__ == "__main__":

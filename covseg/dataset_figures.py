@@ -10,19 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from covseg import pictures
 from covseg.duplicates import Pair
+from covseg.figure_style import COLORS, STYLE, WIDTH, files
 from input_pipeline.films import Films, resize_image, resize_mask
 
-_STYLE = {
-  "font.size": 9,
-  "axes.titlesize": 9,
-  "axes.titleweight": "bold",
-  "axes.spines.top": False,
-  "axes.spines.right": False,
-  "legend.frameon": False,
-  "figure.constrained_layout.use": True,
-  "svg.hashsalt": "covseg",
-}
-_BLUE, _ORANGE = "#56B4E9", "#D55E00"
 _TILE = 128  # Pixels of a film on the contact sheet.
 _CAPTION = 26
 _PAIRS_IN_A_ROW = 6
@@ -39,10 +29,10 @@ def draw(films: Films) -> dict[str, bytes]:
   if not len(infected):
     return {}
   median = infected[np.argsort(infected_percent[infected])[len(infected) // 2]]
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     return {
-      **_files("figure_1", _film_and_mask(films.images[median], films.masks[median])),
-      **_files("figure_2", _infected_area(infected_percent[infected])),
+      **files("figure_1", _film_and_mask(films.images[median], films.masks[median])),
+      **files("figure_2", _infected_area(infected_percent[infected])),
     }
 
 
@@ -77,7 +67,7 @@ def _film_and_mask(image: np.ndarray, mask: np.ndarray) -> Figure:
     "Infection mask": np.repeat(255 * mask[..., None].astype(np.uint8), 3, axis=-1),
     "Infection on the film": pictures.filled(film, mask, pictures.TRUTH_COLOR),
   }
-  figure = Figure(figsize=(7.2, 2.6))
+  figure = Figure(figsize=(WIDTH, 2.6))
   for axes, (title, pixels) in zip(figure.subplots(1, 3), shown.items(), strict=True):
     axes.imshow(pixels)
     axes.set_title(title)
@@ -86,11 +76,11 @@ def _film_and_mask(image: np.ndarray, mask: np.ndarray) -> Figure:
 
 
 def _infected_area(infected_percent: np.ndarray) -> Figure:
-  figure = Figure(figsize=(7.2, 2.8))
+  figure = Figure(figsize=(WIDTH, 2.8))
   axes = figure.subplots()
-  axes.hist(infected_percent, np.arange(0, infected_percent.max() + 2, 2), color=_BLUE, edgecolor="white")
+  axes.hist(infected_percent, np.arange(0, infected_percent.max() + 2, 2), color=COLORS[5], edgecolor="white")
   mean, median = infected_percent.mean(), np.median(infected_percent)
-  axes.axvline(mean, color=_ORANGE, label=f"mean {mean:.1f} %")
+  axes.axvline(mean, color=COLORS[1], label=f"mean {mean:.1f} %")
   axes.axvline(median, color="black", linestyle="--", label=f"median {median:.1f} %")
   axes.set_xlabel("Infected area, percent of the image")
   axes.set_ylabel("Films")
@@ -102,12 +92,3 @@ def _infected_area(infected_percent: np.ndarray) -> Figure:
 def _outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
   film = np.repeat(resize_image(image, _TILE)[..., None], 3, axis=-1)
   return pictures.outlined(film, resize_mask(mask, _TILE), pictures.TRUTH_COLOR)
-
-
-def _files(name: str, figure: Figure) -> dict[str, bytes]:
-  files = {}
-  for kind in ("png", "svg"):
-    file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-    files[f"{name}.{kind}"] = file.getvalue()
-  return files

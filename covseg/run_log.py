@@ -37,6 +37,7 @@ class RunLog(contextlib.ExitStack):
     self._num_epochs = config.num_epochs
     self._dispatches = []  # (end, number of steps)
     self._shown = {}
+    self._epoch_began = time.monotonic()
     if not devices.is_main_process():
       return
     last_logged = epoch * steps_per_epoch
@@ -60,11 +61,14 @@ class RunLog(contextlib.ExitStack):
     self._bar.update(len(losses))
 
   def epoch(self, epoch: int, step: int, **values: float) -> None:
-    """Notes the figures of an epoch, the last of them those of its validation."""
+    """Notes the figures of an epoch, and the seconds it took with its validation and all that came before."""
     if not devices.is_main_process():
       return
     values["images_per_second"] = self._images_per_second()
     self._dispatches = []
+    now = time.monotonic()
+    values["seconds"] = round(now - self._epoch_began, 2)
+    self._epoch_began = now
     self._workdir.append_metrics({"epoch": epoch + 1, "step": step, **values})
     for name, value in values.items():
       if value is not None:

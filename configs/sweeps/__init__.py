@@ -1,0 +1,1 @@
+"""One file, one list of runs for `python -m covseg sweep`."""
