@@ -1,17 +1,12 @@
 """The plot of a comparison: Dice against parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from covseg.comparison import Row
 from covseg.figure_style import COLORS, STYLE, WIDTH, files
-
-if TYPE_CHECKING:
-  from covseg.compare import Row
 
 
 def draw(rows: Sequence[Row], about: str) -> dict[str, bytes]:

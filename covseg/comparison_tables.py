@@ -1,14 +1,10 @@
 """The table of a comparison as Markdown, CSV and LaTeX."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-  from covseg.compare import Estimate, Row
+from covseg.comparison import Estimate, Row
 
 # What the paper's table says of these networks: Dice and IoU.
 PAPER = {

@@ -22,6 +22,7 @@ from ml_collections import ConfigDict, config_flags
 logger = logging.getLogger(__name__)
 
 _ROOT = pathlib.Path(__file__).parent.parent
+_MAIN = _ROOT / "main.py"
 _LINES_SHOWN = 8
 
 
@@ -120,7 +121,10 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
         resolved = _resolve(arguments)
         configuration.check(resolved)
       except (AttributeError, KeyError, TypeError, ValueError, OSError, flags.Error) as error:
-        raise ValueError(f"The entry {entry.name} of {config} cannot be run: {error}") from error
+        reason = error
+        while isinstance(reason, KeyError | AttributeError):  # One within the other.
+          reason = reason.args[0]
+        raise ValueError(f"The entry {entry.name} of {config} cannot be run: {reason}") from error
       folder = workdir / entry.name / f"seed{seed}"
       runs.append(Run(folder, (*arguments, f"--workdir={folder}"), resolved))
   return runs
@@ -167,13 +171,12 @@ def _resolve(arguments: Sequence[str]) -> ConfigDict:
 
 def _execute(planned: Run, stop: "_Stop") -> int:
   """Exit status of main.py."""
-  main = _ROOT / "main.py"
-  if not main.exists():
+  if not _MAIN.exists():
     raise ValueError(f"A sweep runs main.py, which is not in {_ROOT}; install with pip install -e .")
   planned.log.parent.mkdir(parents=True, exist_ok=True)
   with planned.log.open("a") as log:
     stop.process = subprocess.Popen(
-      [sys.executable, str(main), *planned.arguments],
+      [sys.executable, str(_MAIN), *planned.arguments],
       stdout=log,
       stderr=subprocess.STDOUT,
       start_new_session=True,  # Ctrl-C reaches it through this process alone.

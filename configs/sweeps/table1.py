@@ -1,6 +1,7 @@
-"""The networks of the paper's comparison, all trained alike, at a size that a laptop manages.
+r"""The networks of the paper's comparison, all trained alike, at a size that a laptop manages.
 
-  python -m covseg sweep --config=configs/sweeps/table1.py --workdir=runs/table1 --set dataset.manual_dir=FOLDER
+  python -m covseg sweep --config=configs/sweeps/table1.py --workdir=runs/table1 \
+    --set dataset.manual_dir=FOLDER
   python -m covseg compare runs/table1/unet_baseline runs/table1
 
 Reduced: 128 px in place of 256, 16 channels at the first level (the pretrained encoder has its own), 5
