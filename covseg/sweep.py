@@ -136,14 +136,17 @@ def is_done(planned: Run) -> bool:
   from covseg.workdir import Workdir
 
   workdir = Workdir(planned.workdir)
-  if not (workdir.config_file.exists() and workdir.metrics_file.exists()):
+  try:
+    found = workdir.read_config()
+    epoch = json.loads(workdir.metrics_file.read_text().splitlines()[-1])["epoch"]
+  except (ValueError, OSError, IndexError):  # Not begun, or cut short; main.py says what it makes of it.
     return False
-  found = workdir.read_config()
-  lines = workdir.metrics_file.read_text().splitlines()
-  trained = bool(lines) and json.loads(lines[-1])["epoch"] >= planned.config.num_epochs == found.num_epochs
   trained_at = workdir.metrics_file.stat().st_mtime
-  evaluated = any(file.stat().st_mtime >= trained_at for file in _evaluations(planned))
-  return trained and evaluated and not configuration.differences(found, planned.config)
+  return (
+    epoch >= planned.config.num_epochs == found.num_epochs
+    and not configuration.differences(found, planned.config)
+    and any(file.stat().st_mtime >= trained_at for file in _evaluations(planned))
+  )
 
 
 def _load(config: str) -> list[Entry]:

@@ -7,7 +7,7 @@ import pytest
 
 from configs import default
 from covseg import compare, comparison, configuration
-from covseg.models import create_model
+from tests.test_models import PARAMETERS
 
 
 def _write_run(path, dice, *, true_pixels=None, split="test", threshold=0.5, seconds=(30.0, 30.0), **fields):
@@ -75,21 +75,18 @@ def test_few_films_are_permuted_exactly():
 
 def test_parameters_and_operations_of_a_network():
   config = default.get_config()
-  config.update_from_flattened_dict({"image_size": 32, "model.base_features": 4})
+  config.image_size = 32
   parameters, gflops = comparison.cost(config)
-  network = create_model(config.model)
-  variables = network.init(jax.random.key(0), np.zeros((1, 32, 32, 1), np.float32), train=False)
-  assert parameters == sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-  # Convolutions by hand: two operations per weight and pixel, at 32, 16, 8, 4 and 2 pixels.
-  channels = [4, 8, 16, 32, 64]
-  operations = 2 * 32**2 * 4  # The 1x1 convolution of the output.
-  for level, c in enumerate(channels):
-    pixels = (32 >> level) ** 2
-    below = channels[level - 1] if level else 1
-    operations += 2 * 9 * pixels * (below * c + c * c)
-    if level < 4:
-      operations += 2 * pixels * 2 * c * c + 2 * 9 * pixels * (2 * c * c + c * c)
-  assert gflops == pytest.approx(operations / 1e9, rel=0.15)  # With norms; without the zero padding.
+  assert parameters == PARAMETERS["unet"]
+  # By hand: two operations per weight and pixel, where a 3x3 kernel does not reach over the border.
+  operations = 2 * 32**2 * 32  # The 1x1 convolution at the end.
+  for level in range(5):
+    side, features = 32 >> level, 32 << level
+    taps = 2 * (3 * side - 2) ** 2
+    operations += taps * ((features // 2 if level else 1) * features + features**2)
+    if level < 4:  # The way up: an up-convolution, and two convolutions.
+      operations += 2 * side**2 * 2 * features**2 + taps * (2 * features**2 + features**2)
+  assert gflops == pytest.approx(operations / 1e9, rel=0.05)  # What remains are norms, ReLU and pooling.
 
 
 @pytest.mark.parametrize(

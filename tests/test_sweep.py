@@ -95,6 +95,9 @@ def test_only_a_run_trained_and_evaluated_as_planned_is_done(planned, tmp_path):
   assert sweep.is_done(moved)
   os.utime(run.workdir / "metrics.jsonl", (time.time() + 9, time.time() + 9))  # Trained on since.
   assert not sweep.is_done(run)
+  for cut_short in ("", '{"epo'):
+    (run.workdir / "metrics.jsonl").write_text(cut_short)
+    assert not sweep.is_done(run)
 
 
 def test_it_runs_main_py(tmp_path):
