@@ -35,7 +35,6 @@ def run(dataset_fields: Mapping[str, str | None], output: str) -> None:
   config = default.get_config()
   config.dataset.update({name: value for name, value in dataset_fields.items() if value is not None})
   folder = pathlib.Path(output).expanduser()
-  folder.mkdir(parents=True, exist_ok=True)
   builder = datasets.prepare(config.dataset)
   splits, findings = {}, []
   for split in sorted(builder.info.splits, key=_split_order):

@@ -29,7 +29,7 @@ def _lines(workdir):
 
 
 def _without_speed(lines):
-  return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+  return [{k: v for k, v in line.items() if k not in ("images_per_second", "seconds")} for line in lines]
 
 
 def _state(workdir, config, step):
