@@ -53,6 +53,12 @@ def pixel_accuracy(counts: np.ndarray) -> np.ndarray:
   return _ratio(tp + tn, counts.sum(axis=-1))
 
 
+def pixel_accuracy_all_background(counts: np.ndarray) -> np.ndarray:
+  """The pixel accuracy that a map without any infection would have, float64 (...)."""
+  _, fp, _, tn = np.moveaxis(counts, -1, 0)
+  return _ratio(fp + tn, counts.sum(axis=-1))
+
+
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
   """numerator / denominator in float64; 1 where the denominator is 0."""
   return np.where(denominator == 0, 1.0, numerator / np.maximum(denominator, 1))

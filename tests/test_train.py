@@ -124,20 +124,6 @@ def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
   assert evaluate.summarize(counts)["per_image"]["dice"] == pytest.approx(np.mean(dice), abs=1e-3)
 
 
-def test_protocols_by_hand():
-  # tp, fp, fn, tn: a half-found infection, a missed one, a clean film, a false alarm.
-  counts = np.array([[2, 0, 2, 12], [0, 0, 4, 12], [0, 0, 0, 16], [0, 8, 0, 8]])
-  summary = evaluate.summarize(counts)
-  assert summary["per_image"]["num_images"] == 2
-  assert summary["per_image"]["dice"] == pytest.approx((2 / 3 + 0) / 2)
-  assert summary["per_image"]["iou"] == pytest.approx((1 / 2 + 0) / 2)
-  assert summary["pooled"]["dice"] == pytest.approx(2 * 2 / (2 * 2 + 6))
-  assert summary["with_negatives"]["dice"] == pytest.approx((2 / 3 + 0 + 1 + 0) / 4)
-  assert summary["with_negatives"]["sensitivity"] == 1 / 2
-  assert summary["with_negatives"]["specificity"] == 1 / 2
-  assert evaluate.summarize(counts[:2])["with_negatives"] is None
-
-
 def test_without_a_test_split_validation_is_evaluated_and_said_so(tiny_config, tmp_path, caplog):
   builder = datasets.prepare(tiny_config.dataset)
   info = builder.data_path / "dataset_info.json"
