@@ -24,15 +24,25 @@ def main() -> None:
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
   parser = commands.add_parser(
     "evaluate",
-    help="evaluate the best checkpoint of a run on a split",
+    help="evaluate a run, or another system's masks, on a split",
     epilog="Example: python -m covseg evaluate --model=runs/unet --split=test --manual_dir=FOLDER",
   )
-  parser.add_argument("--model", required=True, help="the workdir of the run")
+  source = parser.add_mutually_exclusive_group(required=True)
+  source.add_argument("--model", help="the workdir of the run, whose best checkpoint is evaluated")
+  source.add_argument("--predictions", help="a folder of PNG masks, each named by the id of its film")
   parser.add_argument("--split", default="validation", help="train, validation or test")
   parser.add_argument("--cohort", help="covid or all; by default that of the training")
   parser.add_argument("--manual_dir", help="folder of the downloaded archive, if it has moved")
   parser.add_argument("--data_dir", help="where records are kept, if elsewhere")
-  parser.add_argument("--output", help="folder of the results; by default evaluation/SPLIT in the workdir")
+  parser.add_argument("--dataset", help="name of the dataset, if another")
+  parser.add_argument(
+    "--threshold", type=float, help="call a pixel infected above this probability; by default as configured"
+  )
+  parser.add_argument("--duplicates", help="CSV file of near-duplicates, to evaluate without them as well")
+  parser.add_argument("--films", default="", help="ids of films, with commas, for a figure of their own")
+  parser.add_argument(
+    "--output", help="folder of the results; by default evaluation/SPLIT in the workdir or folder of masks"
+  )
   parser.set_defaults(run=_evaluate)
 
 
@@ -40,10 +50,21 @@ def _evaluate(arguments: argparse.Namespace) -> None:
   from covseg import evaluation_command  # Here, so that --help answers at once.
 
   evaluation_command.run(
-    arguments.model,
-    arguments.split,
-    {name: getattr(arguments, name) for name in ("cohort", "manual_dir", "data_dir")},
-    arguments.output,
+    evaluation_command.Request(
+      split=arguments.split,
+      model=arguments.model,
+      predictions=arguments.predictions,
+      dataset_fields={
+        "name": arguments.dataset,
+        "cohort": arguments.cohort,
+        "manual_dir": arguments.manual_dir,
+        "data_dir": arguments.data_dir,
+      },
+      threshold=arguments.threshold,
+      duplicates=arguments.duplicates,
+      chosen_films=[film_id for film_id in arguments.films.split(",") if film_id],
+      output=arguments.output,
+    )
   )
 
 

@@ -1,10 +1,7 @@
-"""Evaluation of a network on the films of a split: counts of pixels, protocols, files."""
+"""Evaluation of a network on the films of a split."""
 
-import csv
-import io
-import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,12 +11,16 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from covseg import compilation, devices, metrics, pictures
+from covseg import calibration, compilation, devices, metrics, pictures, results
+from covseg.assessment import ChosenThreshold, assess
 from covseg.inference import predict
+from covseg.predictions import Predictions
+from covseg.protocols import summarize
 from covseg.trained_model import TrainedModel
-from covseg.workdir import write_whole
 from input_pipeline.batches import Batch, eval_batches
 from input_pipeline.films import Films, resized
+
+__all__ = ["Evaluator", "create_eval_step", "evaluate", "summarize", "to_network"]
 
 _NUM_SAMPLES = 4
 
@@ -74,94 +75,75 @@ class Evaluator:
       probabilities.extend(np.asarray(self._apply(variables, batch)[1]["infection"])[:num_real])
     return pictures.panel(self.films.images[chosen], masks, np.stack(probabilities) > self._threshold)
 
+  def predict(self, variables: Any, title: str) -> Predictions:
+    """What the network says of all films; shows its progress under a title."""
+    shape = self.films.masks.shape
+    masks, probabilities, lung_masks = np.empty(shape, bool), np.empty(shape, np.float16), None
+    done = 0
+    with tqdm(desc=title, total=len(self.films), unit="film", disable=None) as bar:
+      for batch, num_real in eval_batches(self._images, self.films.masks, self._batch_size):
+        found = {head: np.asarray(p)[:num_real] for head, p in self._apply(variables, batch)[1].items()}
+        films = slice(done, done + num_real)
+        masks[films] = found["infection"] > self._threshold
+        probabilities[films] = found["infection"]
+        if "lung" in found:
+          lung_masks = np.empty(shape, bool) if lung_masks is None else lung_masks
+          lung_masks[films] = found["lung"] > 0.5
+        done += num_real
+        bar.update(num_real)
+    return Predictions(masks, probabilities, lung_masks)
+
   def _apply(self, variables: Any, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
     share = devices.share_of_batch(self._batch_size)
     batch = {name: array[share] for name, array in batch.items()}
     return self._eval_step(variables, devices.split_over_batch(self._mesh, batch))
 
 
-def evaluate(trained: TrainedModel, mesh: Mesh, films: Films, split: str, folder: pathlib.Path) -> None:
-  """Evaluates a model on the films of a split, prints the figures, and writes them into a folder."""
-  evaluator = Evaluator(trained.config, trained.network, mesh, films)
-  counts = tqdm(evaluator.count_pixels(trained.variables), split, len(films), unit="film", disable=None)
-  counts = np.stack(list(counts))
-  if devices.is_main_process():
-    about = {"split": split, "threshold": trained.config.eval.threshold, "step": trained.step}
-    print(headline(write_evaluation(folder, films, counts, about)))
-    print(f"All of this evaluation is in {folder}")
+def evaluate(
+  trained: TrainedModel,
+  mesh: Mesh,
+  films: Films,
+  split: str,
+  folder: pathlib.Path,
+  *,
+  validation: Films | None = None,
+  near_duplicates: np.ndarray | None = None,
+  chosen_films: Sequence[str] = (),
+) -> None:
+  """Evaluates a model on the films of a split, prints the figures, and writes all there is into a folder.
 
-
-def summarize(counts: np.ndarray) -> dict[str, Any]:
-  """Every protocol, from the counts (N, 4) of all films.
-
-  - per_image: the mean over films with an infection (on COVID-QU-Ex: the COVID-19 films);
-  - pooled: all pixels of those films counted together;
-  - with_negatives: the mean over all films, where empty on empty counts as 1, with image-level
-    sensitivity and specificity; None where every film has an infection.
+  Args:
+    trained: the model.
+    mesh: the devices.
+    films: the films of the split.
+    split: its name.
+    folder: where the results go.
+    validation: films on which the threshold of the second set of figures is chosen, where `films` are
+      not those; None for no such set.
+    near_duplicates: bool (N,), the films that resemble a training film; None where it is not known.
+    chosen_films: ids of films for a figure of their own.
   """
-  tp, fp, fn, _ = counts.T
-  infected, called = tp + fn > 0, tp + fp > 0
-  with_negatives = None
-  if not infected.all():
-    with_negatives = {
-      **_means(counts),
-      "sensitivity": _mean(called[infected]),
-      "specificity": _mean(~called[~infected]),
-    }
-  pooled = {name: float(f(counts[infected].sum(axis=0))) for name, f in _METRICS.items()}
-  return {
-    "per_image": _means(counts[infected]),
-    "pooled": {"num_images": int(infected.sum()), **pooled},
-    "with_negatives": with_negatives,
-  }
+
+  def predict(films: Films, title: str) -> Predictions:
+    return Evaluator(trained.config, trained.network, mesh, films).predict(trained.variables, title)
+
+  predictions, chosen = predict(films, split), None
+  if split == "validation":
+    chosen = _choose_threshold(films, predictions)
+  elif validation is not None:
+    chosen = _choose_threshold(validation, predict(validation, "threshold on validation"))
+  if devices.is_main_process():
+    results.write(
+      folder,
+      films,
+      predictions,
+      assess(films, predictions, chosen, near_duplicates),
+      results.Origin(split, trained.config.eval.threshold, trained.name, trained.config, trained.step),
+      chosen_films,
+    )
 
 
-def write_evaluation(
-  folder: pathlib.Path, films: Films, counts: np.ndarray, about: dict[str, Any]
-) -> dict[str, Any]:
-  """Writes metrics.json and per_image.csv, and returns what metrics.json holds."""
-  summary = {**about, **summarize(counts)}
-  table = io.StringIO()
-  writer = csv.writer(table, lineterminator="\n")
-  writer.writerow(["id", "label", *_METRICS, "true_pixels", "predicted_pixels"])
-  columns = [f(counts) for f in _METRICS.values()]
-  tp, fp, fn, _ = counts.T
-  for film_id, label, *values, true_pixels, predicted_pixels in zip(
-    films.ids, films.labels, *columns, tp + fn, tp + fp, strict=True
-  ):
-    writer.writerow([film_id, label, *(f"{v:.6f}" for v in values), true_pixels, predicted_pixels])
-  write_whole(folder / "per_image.csv", table.getvalue())
-  write_whole(folder / "metrics.json", json.dumps(summary, indent=2) + "\n")
-  return summary
-
-
-def headline(summary: dict[str, Any]) -> str:
-  """The figures of an evaluation in one line, with the protocol."""
-  means = summary["per_image"]
-  if not means["num_images"]:
-    return f"{summary['split']}: no film has an infection, so there is no per-image Dice"
-  return (
-    f"{summary['split']}, mean per image over {means['num_images']} films with infection: "
-    f"Dice {means['dice']:.4f}, IoU {means['iou']:.4f}, "
-    f"pixel accuracy {means['pixel_accuracy']:.4f}; all pixels pooled: "
-    f"Dice {summary['pooled']['dice']:.4f}"
-  )
-
-
-_METRICS = {
-  "dice": metrics.dice,
-  "iou": metrics.iou,
-  "pixel_accuracy": metrics.pixel_accuracy,
-  "precision": metrics.precision,
-  "recall": metrics.recall,
-}
-
-
-def _means(counts: np.ndarray) -> dict[str, Any]:
-  means = {name: _mean(f(counts)) for name, f in _METRICS.items()}
-  return {"num_images": len(counts), **means}
-
-
-def _mean(values: np.ndarray) -> float | None:
-  """The mean; None of nothing."""
-  return float(np.mean(values)) if len(values) else None
+def _choose_threshold(films: Films, predictions: Predictions) -> ChosenThreshold | None:
+  pixels = calibration.histograms(predictions.probabilities, films.masks, None)
+  best = calibration.threshold_curve(pixels)["best"]
+  return None if best is None else ChosenThreshold(best, "validation")

@@ -18,18 +18,15 @@ def panel(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray) -> np.
   Returns:
     uint8 (N * H, 4 * W, 3).
   """
-  rows = []
-  for image, mask, prediction in zip(images, masks, predictions, strict=True):
-    film = np.repeat(image[..., None], 3, axis=-1)
-    both = outlined(outlined(film, mask, TRUTH_COLOR), prediction, PREDICTION_COLOR)
-    tiles = [
-      film,
-      filled(film, mask, TRUTH_COLOR),
-      filled(film, prediction, PREDICTION_COLOR),
-      both,
-    ]
-    rows.append(np.concatenate(tiles, axis=1))
+  rows = [np.concatenate(tiles(*film), axis=1) for film in zip(images, masks, predictions, strict=True)]
   return np.concatenate(rows, axis=0)
+
+
+def tiles(image: np.ndarray, mask: np.ndarray, prediction: np.ndarray) -> list[np.ndarray]:
+  """A film, its truth, its prediction, and the outlines of both over the film; uint8 (H, W, 3) each."""
+  film = np.repeat(image[..., None], 3, axis=-1)
+  both = outlined(outlined(film, mask, TRUTH_COLOR), prediction, PREDICTION_COLOR)
+  return [film, filled(film, mask, TRUTH_COLOR), filled(film, prediction, PREDICTION_COLOR), both]
 
 
 def filled(film: np.ndarray, mask: np.ndarray, color: np.ndarray) -> np.ndarray:

@@ -52,7 +52,8 @@ def split_lungs(lungs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   if not count:
     return lungs, lungs
   sizes = np.bincount(labels.ravel())[1:]
-  columns = np.array(ndimage.center_of_mass(lungs, labels, range(1, count + 1)))[:, 1]
+  sums = np.bincount(labels.ravel(), np.tile(np.arange(lungs.shape[1]), len(lungs)))[1:]
+  columns = sums / sizes  # Where the middle of each part lies.
   first, *rest = np.argsort(-sizes, kind="stable")
   if rest and sizes[rest[0]] >= _LEAST_LUNG * sizes[first]:
     is_right = columns < columns[[first, rest[0]]].mean()

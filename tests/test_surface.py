@@ -73,7 +73,7 @@ def test_is_near_to_deepminds_which_follows_the_border_between_pixels():
     assert found.hd95_px() == pytest.approx(library.compute_robust_hausdorff(distances, 95), abs=1.5)
     pairs = [("distances_gt_to_pred", "surfel_areas_gt"), ("distances_pred_to_gt", "surfel_areas_pred")]
     values, lengths = (np.concatenate([distances[pair[i]] for pair in pairs]) for i in (0, 1))
-    assert found.assd_px() == pytest.approx(np.average(values, weights=lengths), rel=0.1)
+    assert found.assd_px() == pytest.approx(np.average(values, weights=lengths), rel=0.15)
 
 
 def test_pooled_borders_are_those_of_all_films_together():

@@ -1,0 +1,307 @@
+"""Figures of an evaluation, in one style: colours that colour-blind readers tell apart, legible in print."""
+
+import dataclasses
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from covseg import pictures
+from covseg.assessment import Assessment
+from input_pipeline.films import Films
+
+# Okabe and Ito's colours, the dark ones first. Lines differ in their dashes, points in their shape, too.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_WIDTH = 7.2  # Inches: two columns of a journal.
+_NUM_CASES = 4
+_STYLE = {
+  "font.size": 9,
+  "axes.titlesize": 9,
+  "axes.titleweight": "bold",
+  "axes.spines.top": False,
+  "axes.spines.right": False,
+  "axes.prop_cycle": matplotlib.cycler(color=_COLORS[:4])
+  + matplotlib.cycler(linestyle=["-", "--", ":", "-."]),
+  "legend.frameon": False,
+  "lines.linewidth": 1.5,
+  "figure.subplot.left": 0.08,
+  "figure.subplot.right": 0.98,
+  "figure.subplot.bottom": 0.17,
+  "figure.subplot.top": 0.9,
+  "figure.subplot.wspace": 0.28,
+  "svg.hashsalt": "covseg",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """A finished figure.
+
+  Attributes:
+    name: of its files.
+    caption: a sentence or two.
+    alternative: what it shows, for who cannot see it.
+    png: for slides and the web.
+    svg: for print.
+    is_photographic: whether it shows films.
+  """
+
+  name: str
+  caption: str
+  alternative: str
+  png: bytes
+  svg: bytes
+  is_photographic: bool = False
+
+
+def draw(
+  assessment: Assessment,
+  films: Films,
+  masks: np.ndarray,
+  history: Sequence[Mapping[str, Any]] = (),
+  chosen_films: Sequence[str] = (),
+) -> list[Picture]:
+  """The figures of an evaluation.
+
+  Args:
+    assessment: what has been measured.
+    films: the N films.
+    masks: bool (N, H, W), what is predicted.
+    history: the lines of the run's metrics.jsonl.
+    chosen_films: ids of films for a figure of their own.
+  """
+  summary, table = assessment.summary, assessment.table
+  dice = np.asarray(table["dice"])
+  infected = np.flatnonzero(table["true_pixels"])
+  worst_first = infected[np.argsort(dice[infected], kind="stable")]
+  by_chance = np.sort(np.random.default_rng(0).permutation(infected)[:_NUM_CASES])
+  cases = {
+    "random": ("Films with an infection, drawn by lot", by_chance),
+    "best": ("The films with the highest Dice", worst_first[::-1][:_NUM_CASES]),
+    "worst": ("The films with an infection and the lowest Dice", worst_first[:_NUM_CASES]),
+    "chosen": ("Films chosen by name", [films.ids.index(film_id) for film_id in chosen_films]),
+  }
+  found = [
+    _cases(f"cases_{name}", title, films, masks, dice, list(shown))
+    for name, (title, shown) in cases.items()
+    if len(shown)
+  ]
+  if len(infected):
+    found.append(_dice(summary, table, infected))
+  if summary["with_negatives"] and len(infected):
+    found.append(_roc(summary, table))
+  if summary["calibration"]:
+    found.append(_calibration(summary))
+  if summary["severity"] and summary["severity"]["parts"]["percent"]["num_images"]:
+    found.append(_severity(summary, table, infected))
+  if history:
+    found.append(training({"": history}))
+  return found
+
+
+def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
+  """Training loss and validation Dice by epoch, of runs by name; from the lines of their metrics.jsonl."""
+
+  def plot(axes: Sequence[Axes]) -> None:
+    for name, lines in histories.items():
+      epochs = [line["epoch"] for line in lines]
+      axes[0].plot(epochs, [line["train_loss"] for line in lines], label=name)
+      axes[1].plot(epochs, [line["val_dice"] for line in lines], label=name)
+    axes[0].set(title="Training loss", xlabel="epoch", ylabel="loss")
+    axes[1].set(title="Validation Dice, mean per image", xlabel="epoch", ylabel="Dice")
+    for ax in axes:
+      ax.xaxis.get_major_locator().set_params(integer=True)
+    if len(histories) > 1:
+      axes[1].legend()
+
+  best = {name: max(line["val_dice"] for line in lines) for name, lines in histories.items()}
+  told = "; ".join(f"{name + ': ' if name else ''}{dice:.3f}" for name, dice in best.items())
+  return _two_charts(
+    "training", "Training loss and validation Dice by epoch.", f"Best validation Dice {told}.", plot
+  )
+
+
+def _cases(
+  name: str, title: str, films: Films, masks: np.ndarray, dice: np.ndarray, shown: Sequence[int]
+) -> Picture:
+  """The paper's Figure 3: a row per film, its image, truth, prediction and both outlines."""
+  side, margin = 1.6, 0.35  # Inches; 256 pixels at 160 per inch, so that they stay sharp.
+
+  def plot(figure: Figure) -> None:
+    width, height = figure.get_size_inches()
+    for row, i in enumerate(shown):
+      for column, tile in enumerate(pictures.tiles(films.images[i], films.masks[i], masks[i])):
+        left, bottom = margin + column * (side + 0.05), height - margin - (row + 1) * side - row * 0.05
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        axes.imshow(tile, interpolation="none")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        if column == 0:
+          axes.set_ylabel(f"{films.ids[i]}\nDice {dice[i]:.3f}", fontsize=7)
+        if row == 0:
+          axes.set_title(("image", "truth", "prediction", "both outlines")[column])
+
+  told = ", ".join(f"{films.ids[i]} (Dice {dice[i]:.3f})" for i in shown)
+  caption = f"{title}: image, truth (blue), prediction (orange), and the outlines of both."
+  size = (margin + 4 * (side + 0.05), margin + len(shown) * (side + 0.05))
+  return _picture(name, caption, f"{title}: {told}.", plot, size, dots_per_inch=160, is_photographic=True)
+
+
+def _dice(summary: Mapping[str, Any], table: Mapping[str, Any], infected: np.ndarray) -> Picture:
+  dice, area = np.asarray(table["dice"])[infected], np.asarray(table["true_infected_percent"])[infected]
+  means = summary["per_image"]
+  low, high = means["intervals"]["dice"]
+
+  def plot(axes: Sequence[Axes]) -> None:
+    axes[0].hist(dice, bins=np.linspace(0, 1, 21), color=_COLORS[5], edgecolor="white")
+    axes[0].axvline(means["dice"], color=_COLORS[1], linestyle="-", label=f"mean {means['dice']:.3f}")
+    axes[0].axvspan(low, high, color=_COLORS[1], alpha=0.25, label="95 % interval")
+    axes[0].set(title="Dice of each film with an infection", xlabel="Dice", ylabel="films", xlim=(0, 1))
+    axes[0].legend(loc="upper left")
+    axes[1].scatter(area, dice, s=6, alpha=0.5, color=_COLORS[0], linewidths=0)
+    for i, quarter in enumerate(summary["by_infected_area"]):
+      axes[1].plot(
+        [quarter["least_percent"], quarter["largest_percent"]],
+        [quarter["dice"]] * 2,
+        color=_COLORS[1],
+        linestyle="-",
+        linewidth=2.5,
+        label=None if i else "mean of each quartile",
+      )
+    axes[1].set(title="Dice by size of the infection", xlabel="infected percent of the film", ylabel="Dice")
+    axes[1].set(ylim=(0, 1))
+    axes[1].legend(loc="lower right")
+
+  quarters = ", ".join(f"{quarter['dice']:.3f}" for quarter in summary["by_infected_area"])
+  return _two_charts(
+    "dice",
+    f"Dice per image over {len(dice)} films with an infection, and by the true infected area.",
+    f"Mean Dice {means['dice']:.3f}, 95 % interval {low:.3f} to {high:.3f}; by quartile of area: {quarters}.",
+    plot,
+  )
+
+
+def _roc(summary: Mapping[str, Any], table: Mapping[str, Any]) -> Picture:
+  truth, area = np.asarray(table["true_pixels"]) > 0, np.asarray(table["predicted_infected_percent"])
+  found = summary["with_negatives"]
+  limits = np.concatenate([[np.inf], np.unique(area)[::-1]])
+  sensitivity, false_alarms = ([np.mean(area[kind] >= limit) for limit in limits] for kind in (truth, ~truth))
+
+  def plot(axes: Sequence[Axes]) -> None:
+    axes[0].plot(false_alarms, sensitivity, label=f"by area: AUC {found['auc']:.3f}")
+    axes[0].plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
+    axes[0].plot(
+      1 - found["specificity"], found["sensitivity"], "o", color=_COLORS[1], label="any infected pixel"
+    )
+    axes[0].set(
+      title="Is there an infection?", xlabel="1 - specificity", ylabel="sensitivity", aspect="equal"
+    )
+    axes[0].legend(loc="lower right")
+    axes[1].hist(
+      [area[truth], area[~truth]],
+      bins=20,
+      color=[_COLORS[0], _COLORS[4]],
+      label=["with an infection", "without"],
+    )
+    axes[1].set(title="Predicted infected area", xlabel="percent of the film", ylabel="films", yscale="log")
+    axes[1].legend()
+
+  return _two_charts(
+    "roc",
+    f"{truth.sum()} films with an infection told from {(~truth).sum()} without, by predicted area.",
+    f"ROC curve, area {found['auc']:.3f}; sensitivity {found['sensitivity']:.3f} and specificity "
+    f"{found['specificity']:.3f} of any infected pixel.",
+    plot,
+  )
+
+
+def _calibration(summary: Mapping[str, Any]) -> Picture:
+  regions, curve = summary["calibration"], summary["threshold_curve"]
+  names = {"all": "all pixels", "inside_lungs": "inside the lungs", "outside_lungs": "outside them"}
+
+  def plot(axes: Sequence[Axes]) -> None:
+    axes[0].plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
+    for (name, region), marker in zip(regions.items(), "os^", strict=False):
+      bins = [found for found in region["bins"] if found["num_pixels"]]
+      axes[0].plot(
+        [found["mean_probability"] for found in bins],
+        [found["infected_share"] for found in bins],
+        marker=marker,
+        markersize=4,
+        label=names[name],
+      )
+    axes[0].set(title="Reliability", xlabel="mean probability", ylabel="infected share", aspect="equal")
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1.08, 0))
+    axes[1].set(title="Dice by threshold", xlabel="threshold", ylabel="Dice, mean per image", xlim=(0, 1))
+    if curve["dice"]:
+      axes[1].plot(curve["threshold"], curve["dice"])
+      axes[1].plot(
+        curve["best"], max(curve["dice"]), "o", color=_COLORS[1], label=f"highest, at {curve['best']:g}"
+      )
+      axes[1].legend()
+
+  errors = "; ".join(
+    f"{names[name]}: expected calibration error {region['expected_calibration_error']:.4f}"
+    for name, region in regions.items()
+    if region["num_pixels"]
+  )
+  return _two_charts(
+    "calibration",
+    "Infected share against probability in ten bins, and the Dice that each threshold gives on these films.",
+    f"Reliability diagram ({errors}), and Dice by threshold.",
+    plot,
+  )
+
+
+def _severity(summary: Mapping[str, Any], table: Mapping[str, Any], infected: np.ndarray) -> Picture:
+  pairs = np.array([table[f"{kind}_percent_of_lungs"] for kind in ("true", "predicted")], float)[:, infected]
+  truth, prediction = pairs[:, ~np.isnan(pairs).any(axis=0)]
+  found = summary["severity"]["parts"]["percent"]
+
+  def plot(axes: Sequence[Axes]) -> None:
+    points = {"s": 6, "alpha": 0.5, "color": _COLORS[0], "linewidths": 0}
+    axes[0].scatter(truth, prediction, **points)
+    axes[0].plot([0, 100], [0, 100], color="0.6", linestyle=":", linewidth=1)
+    axes[0].set(title="Infected percent of the lungs", xlabel="true", ylabel="predicted", aspect="equal")
+    axes[1].scatter((truth + prediction) / 2, prediction - truth, **points)
+    for name, style in {"bias": "-", "lower_limit": "--", "upper_limit": "--"}.items():
+      axes[1].axhline(found[name], color=_COLORS[1], linestyle=style)
+      axes[1].annotate(
+        f"{found[name]:+.1f}", (1.02, found[name]), xycoords=("axes fraction", "data"), va="center"
+      )
+    axes[1].set(title="Bland-Altman", xlabel="mean of true and predicted", ylabel="predicted - true")
+
+  return _two_charts(
+    "severity",
+    f"Agreement of true and predicted infected percent of the lungs over {len(truth)} films; the lines are "
+    "the bias and the limits of agreement.",
+    f"Mean absolute error {found['mean_absolute_error']:.1f} points, bias {found['bias']:+.1f}, limits of "
+    f"agreement {found['lower_limit']:+.1f} to {found['upper_limit']:+.1f}.",
+    plot,
+  )
+
+
+def _two_charts(name: str, caption: str, alternative: str, plot: Callable[[Sequence[Axes]], None]) -> Picture:
+  return _picture(name, caption, alternative, lambda figure: plot(figure.subplots(1, 2)), (_WIDTH, 2.9))
+
+
+def _picture(
+  name: str,
+  caption: str,
+  alternative: str,
+  plot: Callable[[Figure], None],
+  size: tuple[float, float],
+  dots_per_inch: int = 200,
+  is_photographic: bool = False,
+) -> Picture:
+  """A figure of a size in inches, which `plot` fills."""
+  with matplotlib.rc_context(_STYLE):
+    figure, png, svg = Figure(size), io.BytesIO(), io.BytesIO()
+    plot(figure)
+    figure.savefig(png, format="png", dpi=dots_per_inch)
+    figure.savefig(svg, format="svg", dpi=dots_per_inch, metadata={"Date": None})
+  return Picture(name, caption, alternative, png.getvalue(), svg.getvalue(), is_photographic)

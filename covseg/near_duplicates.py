@@ -1,0 +1,50 @@
+"""The list of films that resemble films of another split."""
+
+import csv
+import logging
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = ("id", "split", "duplicate_id", "duplicate_split")
+
+
+def read(file: pathlib.Path, ids: Sequence[str], split: str) -> np.ndarray:
+  """Which films of a split resemble a training film, bool (N,).
+
+  Args:
+    file: a CSV file with the columns id, split, duplicate_id and duplicate_split, and maybe others; a
+      line for each pair, in either order.
+    ids: the N films.
+    split: their split.
+
+  Raises:
+    ValueError: the file lacks a column.
+    OSError: it cannot be read.
+  """
+  with file.open(newline="") as lines:
+    reader = csv.DictReader(lines)
+    columns = reader.fieldnames or []
+    missing = [column for column in _COLUMNS if column not in columns]
+    if missing:
+      raise ValueError(f"{file} has no column {', '.join(missing)}; it has {', '.join(columns)}.")
+    pairs = [((row["id"], row["split"]), (row["duplicate_id"], row["duplicate_split"])) for row in reader]
+  listed = {
+    film_id
+    for pair in (*pairs, *(pair[::-1] for pair in pairs))
+    for (film_id, film_split), (_, other_split) in [pair]
+    if film_split == split and other_split == "train"
+  }
+  found = np.array([film_id in listed for film_id in ids], bool)
+  logger.info(
+    "%s lists %d pairs; %d of the %d films of %s resemble a training film.",
+    file,
+    len(pairs),
+    found.sum(),
+    len(ids),
+    split,
+  )
+  return found
