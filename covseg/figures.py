@@ -129,25 +129,27 @@ def _cases(
   name: str, title: str, films: Films, masks: np.ndarray, dice: np.ndarray, shown: Sequence[int]
 ) -> Picture:
   """The paper's Figure 3: a row per film, its image, truth, prediction and both outlines."""
+  panel = pictures.panel(films.images[shown], films.masks[shown], masks[shown])
+  height, width = panel.shape[0] // len(shown), panel.shape[1] // 4
   side, margin = 1.6, 0.35  # Inches; 256 pixels at 160 per inch, so that they stay sharp.
+  size = (margin + 4 * side, margin + len(shown) * side)
 
   def plot(figure: Figure) -> None:
-    width, height = figure.get_size_inches()
+    axes = figure.add_axes((margin / size[0], 0, 4 * side / size[0], len(shown) * side / size[1]))
+    axes.imshow(panel, interpolation="none", aspect="auto")
+    axes.vlines(
+      width * np.arange(1, 4) - 0.5, -0.5, len(panel) - 0.5, color="white", linewidth=3, linestyle="-"
+    )
+    axes.hlines(height * np.arange(1, len(shown)) - 0.5, -0.5, 4 * width - 0.5, color="white", linewidth=3)
+    axes.set_axis_off()
+    for column, heading in enumerate(("image", "truth", "prediction", "both outlines")):
+      axes.text((column + 0.5) * width, -0.04 * height, heading, ha="center", va="bottom", weight="bold")
     for row, i in enumerate(shown):
-      for column, tile in enumerate(pictures.tiles(films.images[i], films.masks[i], masks[i])):
-        left, bottom = margin + column * (side + 0.05), height - margin - (row + 1) * side - row * 0.05
-        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-        axes.imshow(tile, interpolation="none")
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        if column == 0:
-          axes.set_ylabel(f"{films.ids[i]}\nDice {dice[i]:.3f}", fontsize=7)
-        if row == 0:
-          axes.set_title(("image", "truth", "prediction", "both outlines")[column])
+      label = f"{films.ids[i]}\nDice {dice[i]:.3f}"
+      axes.text(-0.03 * width, (row + 0.5) * height, label, ha="right", va="center", rotation=90, fontsize=7)
 
   told = ", ".join(f"{films.ids[i]} (Dice {dice[i]:.3f})" for i in shown)
   caption = f"{title}: image, truth (blue), prediction (orange), and the outlines of both."
-  size = (margin + 4 * (side + 0.05), margin + len(shown) * (side + 0.05))
   return _picture(name, caption, f"{title}: {told}.", plot, size, dots_per_inch=160, is_photographic=True)
 
 

@@ -78,6 +78,7 @@ def _files_of_films(folder: pathlib.Path, ids: Sequence[str]) -> list[pathlib.Pa
   found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".png"}
   if not found:
     raise ValueError(f"{folder} has no PNG file; each film needs one, named like {ids[0]}.png.")
+  wanted = set(ids)
   missing = _some([f"{film_id}.png" for film_id in ids], [film_id not in found for film_id in ids], "films")
   if missing:
     raise ValueError(
@@ -85,7 +86,7 @@ def _files_of_films(folder: pathlib.Path, ids: Sequence[str]) -> list[pathlib.Pa
       f"{next(iter(found.values())).name}. Where a system finds nothing, its mask is empty, not missing; "
       "--split and --cohort choose the films."
     )
-  others = _some(list(found), [film_id not in set(ids) for film_id in found])
+  others = _some(list(found.values()), [film_id not in wanted for film_id in found])
   if others:
     logger.warning("%s in %s are named like no film of this split and cohort; left alone.", others, folder)
   return [found[film_id] for film_id in ids]

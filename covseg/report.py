@@ -91,6 +91,7 @@ def html(
     headline=_headline(summary),
     warnings=_warnings(summary, len(films)),
     protocols=_protocols(summary),
+    tolerance=f"{summary['surface_tolerance_px']:g}",
     calibration=_calibration(summary),
     severity=_severity(summary),
     figures="\n".join(_figure(picture) for picture in figures),
@@ -122,25 +123,14 @@ def _warnings(summary: Mapping[str, Any], num_films: int) -> str:
 
 
 def _protocols(summary: Mapping[str, Any]) -> str:
-  """The tables of all protocols, and what the measures mean."""
-  parts = [_protocol_table(summary, _threshold_title(summary["threshold"]))]
-  chosen = summary["at_chosen_threshold"]
+  """The tables of all protocols."""
+  threshold, chosen = summary["threshold"], summary["at_chosen_threshold"]
+  title = "The given masks" if threshold is None else f"At threshold {threshold:g}"
+  tables = _protocol_table(summary, title)
   if chosen:
-    title = f"At threshold {chosen['threshold']:g}, which was chosen on {chosen['chosen_on']}"
-    parts.append(_protocol_table(chosen, title))
-  parts.append(
-    "<p class='soft'>Below each figure: its 95 % bootstrap interval over films. An empty mask on an empty mask "
-    "has Dice, IoU, precision, recall and NSD 1 and distances 0. HD95: the larger 95th percentile of the "
-    "distances from one border to the other; ASSD: their mean; NSD: the share of both borders within "
-    f"{summary['surface_tolerance_px']:g} px of the other. Where one mask alone is empty, every distance is "
-    "the image's diagonal; the column “One mask empty” counts such films, and none is left out. "
-    "Sensitivity and specificity: of any infected pixel; AUC: of the predicted infected area.</p>"
-  )
-  return "".join(parts)
-
-
-def _threshold_title(threshold: float | None) -> str:
-  return "The given masks" if threshold is None else f"At threshold {threshold:g}"
+    title = f"At threshold {chosen['threshold']:g}, chosen on {chosen['chosen_on']}"
+    tables += _protocol_table(chosen, title)
+  return tables
 
 
 def _protocol_table(found: Mapping[str, Any], title: str) -> str:
