@@ -36,6 +36,15 @@ class ChosenThreshold:
   split: str
 
 
+def choose_threshold(films: Films, predictions: Predictions, split: str) -> ChosenThreshold | None:
+  """The threshold with the highest mean Dice per image; None where it cannot be told."""
+  if predictions.probabilities is None:
+    return None
+  pixels = calibration.histograms(predictions.probabilities, films.masks, None)
+  best = calibration.threshold_curve(pixels)["best"]
+  return None if best is None else ChosenThreshold(best, split)
+
+
 def assess(
   films: Films,
   predictions: Predictions,

@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from covseg import calibration, compilation, devices, metrics, pictures, results
-from covseg.assessment import ChosenThreshold, assess
+from covseg import compilation, devices, metrics, pictures, results
+from covseg.assessment import assess, choose_threshold
 from covseg.inference import predict
 from covseg.predictions import Predictions
 from covseg.protocols import summarize
@@ -20,7 +20,7 @@ from covseg.trained_model import TrainedModel
 from input_pipeline.batches import Batch, eval_batches
 from input_pipeline.films import Films, resized
 
-__all__ = ["Evaluator", "create_eval_step", "evaluate", "summarize", "to_network"]
+__all__ = ["Evaluator", "create_eval_step", "evaluate", "summarize"]
 
 _NUM_SAMPLES = 4
 
@@ -129,9 +129,9 @@ def evaluate(
 
   predictions, chosen = predict(films, split), None
   if split == "validation":
-    chosen = _choose_threshold(films, predictions)
+    chosen = choose_threshold(films, predictions, split)
   elif validation is not None:
-    chosen = _choose_threshold(validation, predict(validation, "threshold on validation"))
+    chosen = choose_threshold(validation, predict(validation, "threshold"), "validation")
   if devices.is_main_process():
     results.write(
       folder,
@@ -141,9 +141,3 @@ def evaluate(
       results.Origin(split, trained.config.eval.threshold, trained.name, trained.config, trained.step),
       chosen_films,
     )
-
-
-def _choose_threshold(films: Films, predictions: Predictions) -> ChosenThreshold | None:
-  pixels = calibration.histograms(predictions.probabilities, films.masks, None)
-  best = calibration.threshold_curve(pixels)["best"]
-  return None if best is None else ChosenThreshold(best, "validation")

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from configs import default
 from covseg import compilation, configuration, devices, near_duplicates, predictions, results, trained_model
-from covseg.assessment import assess
+from covseg.assessment import assess, choose_threshold
 from covseg.evaluate import evaluate
 from covseg.workdir import Workdir
 from input_pipeline import datasets
@@ -84,8 +84,11 @@ def run(request: Request) -> None:
   else:
     found = predictions.read_folder(source, films, request.threshold)
     threshold = None if found.probabilities is None else request.threshold
+    chosen = choose_threshold(films, found, request.split) if request.split == "validation" else None
     origin = results.Origin(request.split, threshold, str(source), config)
-    results.write(folder, films, found, assess(films, found, None, duplicates), origin, request.chosen_films)
+    results.write(
+      folder, films, found, assess(films, found, chosen, duplicates), origin, request.chosen_films
+    )
 
 
 def _load(config: ConfigDict, split: str, with_validation: bool) -> tuple[Films, Films | None]:

@@ -1,7 +1,6 @@
 """Figures of an evaluation, in one style: colours that colour-blind readers tell apart, legible in print."""
 
 import dataclasses
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,28 +11,20 @@ from matplotlib.figure import Figure
 
 from covseg import pictures
 from covseg.assessment import Assessment
+from covseg.figure_style import COLORS, STYLE, WIDTH, files
 from input_pipeline.films import Films
 
-# Okabe and Ito's colours, the dark ones first. Lines differ in their dashes, points in their shape, too.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_WIDTH = 7.2  # Inches: two columns of a journal.
 _NUM_CASES = 4
-_STYLE = {
-  "font.size": 9,
-  "axes.titlesize": 9,
-  "axes.titleweight": "bold",
-  "axes.spines.top": False,
-  "axes.spines.right": False,
-  "axes.prop_cycle": matplotlib.cycler(color=_COLORS[:4])
+# Fixed margins: laying out anew takes longer than drawing.
+_STYLE = STYLE | {
+  "axes.prop_cycle": matplotlib.cycler(color=COLORS[:4])
   + matplotlib.cycler(linestyle=["-", "--", ":", "-."]),
-  "legend.frameon": False,
-  "lines.linewidth": 1.5,
+  "figure.constrained_layout.use": False,
   "figure.subplot.left": 0.08,
   "figure.subplot.right": 0.98,
   "figure.subplot.bottom": 0.17,
   "figure.subplot.top": 0.9,
   "figure.subplot.wspace": 0.28,
-  "svg.hashsalt": "covseg",
 }
 
 
@@ -131,7 +122,7 @@ def _cases(
   """The paper's Figure 3: a row per film, its image, truth, prediction and both outlines."""
   panel = pictures.panel(films.images[shown], films.masks[shown], masks[shown])
   height, width = panel.shape[0] // len(shown), panel.shape[1] // 4
-  side, margin = 1.6, 0.35  # Inches; 256 pixels at 160 per inch, so that they stay sharp.
+  side, margin = 256 / 150, 0.35  # Inches; one dot a pixel, so that they stay sharp.
   size = (margin + 4 * side, margin + len(shown) * side)
 
   def plot(figure: Figure) -> None:
@@ -150,7 +141,7 @@ def _cases(
 
   told = ", ".join(f"{films.ids[i]} (Dice {dice[i]:.3f})" for i in shown)
   caption = f"{title}: image, truth (blue), prediction (orange), and the outlines of both."
-  return _picture(name, caption, f"{title}: {told}.", plot, size, dots_per_inch=160, is_photographic=True)
+  return _picture(name, caption, f"{title}: {told}.", plot, size, is_photographic=True)
 
 
 def _dice(summary: Mapping[str, Any], table: Mapping[str, Any], infected: np.ndarray) -> Picture:
@@ -159,17 +150,17 @@ def _dice(summary: Mapping[str, Any], table: Mapping[str, Any], infected: np.nda
   low, high = means["intervals"]["dice"]
 
   def plot(axes: Sequence[Axes]) -> None:
-    axes[0].hist(dice, bins=np.linspace(0, 1, 21), color=_COLORS[5], edgecolor="white")
-    axes[0].axvline(means["dice"], color=_COLORS[1], linestyle="-", label=f"mean {means['dice']:.3f}")
-    axes[0].axvspan(low, high, color=_COLORS[1], alpha=0.25, label="95 % interval")
+    axes[0].hist(dice, bins=np.linspace(0, 1, 21), color=COLORS[5], edgecolor="white")
+    axes[0].axvline(means["dice"], color=COLORS[1], linestyle="-", label=f"mean {means['dice']:.3f}")
+    axes[0].axvspan(low, high, color=COLORS[1], alpha=0.25, label="95 % interval")
     axes[0].set(title="Dice of each film with an infection", xlabel="Dice", ylabel="films", xlim=(0, 1))
     axes[0].legend(loc="upper left")
-    axes[1].scatter(area, dice, s=6, alpha=0.5, color=_COLORS[0], linewidths=0)
+    axes[1].scatter(area, dice, s=6, alpha=0.5, color=COLORS[0], linewidths=0)
     for i, quarter in enumerate(summary["by_infected_area"]):
       axes[1].plot(
         [quarter["least_percent"], quarter["largest_percent"]],
         [quarter["dice"]] * 2,
-        color=_COLORS[1],
+        color=COLORS[1],
         linestyle="-",
         linewidth=2.5,
         label=None if i else "mean of each quartile",
@@ -197,7 +188,7 @@ def _roc(summary: Mapping[str, Any], table: Mapping[str, Any]) -> Picture:
     axes[0].plot(false_alarms, sensitivity, label=f"by area: AUC {found['auc']:.3f}")
     axes[0].plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
     axes[0].plot(
-      1 - found["specificity"], found["sensitivity"], "o", color=_COLORS[1], label="any infected pixel"
+      1 - found["specificity"], found["sensitivity"], "o", color=COLORS[1], label="any infected pixel"
     )
     axes[0].set(
       title="Is there an infection?", xlabel="1 - specificity", ylabel="sensitivity", aspect="equal"
@@ -206,7 +197,7 @@ def _roc(summary: Mapping[str, Any], table: Mapping[str, Any]) -> Picture:
     axes[1].hist(
       [area[truth], area[~truth]],
       bins=20,
-      color=[_COLORS[0], _COLORS[4]],
+      color=[COLORS[0], COLORS[4]],
       label=["with an infection", "without"],
     )
     axes[1].set(title="Predicted infected area", xlabel="percent of the film", ylabel="films", yscale="log")
@@ -237,12 +228,12 @@ def _calibration(summary: Mapping[str, Any]) -> Picture:
         label=names[name],
       )
     axes[0].set(title="Reliability", xlabel="mean probability", ylabel="infected share", aspect="equal")
-    axes[0].legend(loc="lower right", bbox_to_anchor=(1.08, 0))
+    axes[0].legend()
     axes[1].set(title="Dice by threshold", xlabel="threshold", ylabel="Dice, mean per image", xlim=(0, 1))
     if curve["dice"]:
       axes[1].plot(curve["threshold"], curve["dice"])
       axes[1].plot(
-        curve["best"], max(curve["dice"]), "o", color=_COLORS[1], label=f"highest, at {curve['best']:g}"
+        curve["best"], max(curve["dice"]), "o", color=COLORS[1], label=f"highest, at {curve['best']:g}"
       )
       axes[1].legend()
 
@@ -265,15 +256,15 @@ def _severity(summary: Mapping[str, Any], table: Mapping[str, Any], infected: np
   found = summary["severity"]["parts"]["percent"]
 
   def plot(axes: Sequence[Axes]) -> None:
-    points = {"s": 6, "alpha": 0.5, "color": _COLORS[0], "linewidths": 0}
+    points = {"s": 6, "alpha": 0.5, "color": COLORS[0], "linewidths": 0}
     axes[0].scatter(truth, prediction, **points)
     axes[0].plot([0, 100], [0, 100], color="0.6", linestyle=":", linewidth=1)
     axes[0].set(title="Infected percent of the lungs", xlabel="true", ylabel="predicted", aspect="equal")
     axes[1].scatter((truth + prediction) / 2, prediction - truth, **points)
     for name, style in {"bias": "-", "lower_limit": "--", "upper_limit": "--"}.items():
-      axes[1].axhline(found[name], color=_COLORS[1], linestyle=style)
+      axes[1].axhline(found[name], color=COLORS[1], linestyle=style)
       axes[1].annotate(
-        f"{found[name]:+.1f}", (1.02, found[name]), xycoords=("axes fraction", "data"), va="center"
+        f"{found[name]:+.1f}", (1, found[name]), xycoords=("axes fraction", "data"), ha="right", va="bottom"
       )
     axes[1].set(title="Bland-Altman", xlabel="mean of true and predicted", ylabel="predicted - true")
 
@@ -288,7 +279,7 @@ def _severity(summary: Mapping[str, Any], table: Mapping[str, Any], infected: np
 
 
 def _two_charts(name: str, caption: str, alternative: str, plot: Callable[[Sequence[Axes]], None]) -> Picture:
-  return _picture(name, caption, alternative, lambda figure: plot(figure.subplots(1, 2)), (_WIDTH, 2.9))
+  return _picture(name, caption, alternative, lambda figure: plot(figure.subplots(1, 2)), (WIDTH, 2.9))
 
 
 def _picture(
@@ -297,13 +288,11 @@ def _picture(
   alternative: str,
   plot: Callable[[Figure], None],
   size: tuple[float, float],
-  dots_per_inch: int = 200,
   is_photographic: bool = False,
 ) -> Picture:
   """A figure of a size in inches, which `plot` fills."""
   with matplotlib.rc_context(_STYLE):
-    figure, png, svg = Figure(size), io.BytesIO(), io.BytesIO()
+    figure = Figure(size)
     plot(figure)
-    figure.savefig(png, format="png", dpi=dots_per_inch)
-    figure.savefig(svg, format="svg", dpi=dots_per_inch, metadata={"Date": None})
-  return Picture(name, caption, alternative, png.getvalue(), svg.getvalue(), is_photographic)
+    png, svg = files(name, figure).values()
+  return Picture(name, caption, alternative, png, svg, is_photographic)
