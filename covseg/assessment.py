@@ -88,7 +88,7 @@ def assess(
     table["brier_score"] = pixels.squared_errors.sum(axis=(1, 2, 3)) / counts.sum(axis=1)
     table["largest_probability"] = predictions.probabilities.max(axis=(1, 2)).astype(float)
   if predictions.probabilities is not None and chosen_threshold is not None:
-    masks = predictions.probabilities.astype(np.float32) > chosen_threshold.value
+    masks = np.stack([p.astype(np.float32) > chosen_threshold.value for p in predictions.probabilities])
     counts, _, overlaps = _compare(films, masks, near_duplicates, "chosen threshold")
     chosen = {"threshold": chosen_threshold.value, "chosen_on": chosen_threshold.split}
     summary["at_chosen_threshold"] = chosen | overlaps

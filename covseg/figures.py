@@ -90,29 +90,21 @@ def draw(
   if summary["severity"] and summary["severity"]["parts"]["percent"]["num_images"]:
     found.append(_severity(summary, table, infected))
   if history:
-    found.append(training({"": history}))
+    found.append(_training(history))
   return found
 
 
-def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
-  """Training loss and validation Dice by epoch, of runs by name; from the lines of their metrics.jsonl."""
-
+def _training(history: Sequence[Mapping[str, Any]]) -> Picture:
   def plot(axes: Sequence[Axes]) -> None:
-    for name, lines in histories.items():
-      epochs = [line["epoch"] for line in lines]
-      axes[0].plot(epochs, [line["train_loss"] for line in lines], label=name)
-      axes[1].plot(epochs, [line["val_dice"] for line in lines], label=name)
+    for ax, name in zip(axes, ("train_loss", "val_dice"), strict=True):
+      ax.plot([line["epoch"] for line in history], [line[name] for line in history])
+      ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].set(title="Training loss", xlabel="epoch", ylabel="loss")
     axes[1].set(title="Validation Dice, mean per image", xlabel="epoch", ylabel="Dice")
-    for ax in axes:
-      ax.xaxis.get_major_locator().set_params(integer=True)
-    if len(histories) > 1:
-      axes[1].legend()
 
-  best = {name: max(line["val_dice"] for line in lines) for name, lines in histories.items()}
-  told = "; ".join(f"{name + ': ' if name else ''}{dice:.3f}" for name, dice in best.items())
+  best = max(line["val_dice"] for line in history)
   return _two_charts(
-    "training", "Training loss and validation Dice by epoch.", f"Best validation Dice {told}.", plot
+    "training", "Training loss and validation Dice by epoch.", f"Best validation Dice {best:.3f}.", plot
   )
 
 
