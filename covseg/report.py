@@ -18,7 +18,6 @@ from PIL import Image
 
 from covseg import configuration, pictures, results
 from covseg.figures import Picture
-from covseg.predictions import Predictions
 from input_pipeline.films import Films
 
 # Measures by their name in metrics.json: heading and decimals.
@@ -70,7 +69,7 @@ def html(
   summary: Mapping[str, Any],
   table: Mapping[str, Sequence[Any]],
   films: Films,
-  predictions: Predictions,
+  masks: np.ndarray,
   figures: Sequence[Picture],
   origin: results.Origin,
 ) -> str:
@@ -80,7 +79,7 @@ def html(
     summary: what metrics.json holds.
     table: the columns of per_image.csv.
     films: the N films.
-    predictions: what the system says of them.
+    masks: bool (N, H, W), what is predicted.
     figures: the figures to show.
     origin: where the predictions come from.
   """
@@ -100,7 +99,7 @@ def html(
       for name, heading in {**_SORTED_BY, "id": "name"}.items()
     ),
     label_options="".join(f'<option value="{_text(label)}">{_text(label)} only</option>' for label in labels),
-    gallery="\n".join(_gallery(table, films, predictions.masks)),
+    gallery="\n".join(_gallery(table, films, masks)),
     origin=_origin(origin),
   )
 
@@ -220,8 +219,7 @@ def _figure(picture: Picture) -> str:
 
 def _gallery(table: Mapping[str, Sequence[Any]], films: Films, masks: np.ndarray) -> Iterable[str]:
   """A card per film, the worst first."""
-  # A film takes about a seventh of a byte per pixel.
-  side = int(min(192, np.sqrt(_GALLERY_BYTES / len(films) / 2 * 7)))
+  side = int(min(192, np.sqrt(_GALLERY_BYTES / len(films) / 2 * 7)))  # A byte holds about seven pixels.
   for i in np.argsort(table["dice"], kind="stable"):
     film, *_, both = pictures.tiles(films.images[i], films.masks[i], masks[i])
     tile = Image.fromarray(np.concatenate([film, both], axis=1)).resize(

@@ -71,7 +71,7 @@ def write(
     write_whole(folder / "figures" / f"{picture.name}.png", picture.png)
     write_whole(folder / "figures" / f"{picture.name}.svg", picture.svg)
   write_whole(
-    folder / "report.html", report.html(summary, assessment.table, films, predictions, pictures, origin)
+    folder / "report.html", report.html(summary, assessment.table, films, predictions.masks, pictures, origin)
   )
   print(f"All of this evaluation is in {folder}; to read it, open {folder / 'report.html'}")
 

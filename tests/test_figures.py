@@ -18,7 +18,7 @@ _HISTORY = [
 
 @pytest.fixture(scope="module")
 def found():
-  """Figures by name, of eight films, each other one with an infection; film i is predicted i rows too small."""
+  """Figures by name, of eight films, each other one infected; film i is predicted i rows too small."""
   masks = np.zeros((8, 32, 32), bool)
   masks[::2, 10:30, 4:28] = True
   films = Films(np.full((8, 32, 32), 100, np.uint8), masks, None, [f"film {i}" for i in range(8)], [""] * 8)
