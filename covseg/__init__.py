@@ -1,1 +1,12 @@
 """Training, evaluation and application of networks that segment COVID-19 infection on chest X-rays."""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+  """`covseg.load`, imported when it is asked for, so that `import covseg` takes no time."""
+  if name == "load":
+    from covseg.predictor import load
+
+    return load
+  raise AttributeError(f"module 'covseg' has no attribute {name!r}")
