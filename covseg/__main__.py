@@ -6,7 +6,7 @@ import sys
 from covseg import command_line
 
 
-def main() -> None:
+def main() -> int | None:
   parser = argparse.ArgumentParser(prog="python -m covseg", description=__doc__)
   commands = parser.add_subparsers(dest="command", required=True)
   _add_evaluate(commands)
@@ -15,10 +15,11 @@ def main() -> None:
   _add_dataset(commands)
   _add_sweep(commands)
   _add_compare(commands)
+  _add_predict(commands)
   arguments = parser.parse_args()
   command_line.set_up_logging()
   with command_line.errors_in_plain_words():
-    arguments.run(arguments)
+    return arguments.run(arguments)
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -191,6 +192,36 @@ def _compare(arguments: argparse.Namespace) -> None:
   from covseg import compare
 
   compare.run(arguments.runs, arguments.split, arguments.output)
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+  parser = commands.add_parser(
+    "predict",
+    help="masks, overlays and figures for films of one's own",
+    epilog="Example: python -m covseg predict --model=runs/unet --output=out films/ film.dcm",
+  )
+  parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help="PNG, JPEG, TIFF or DICOM")
+  parser.add_argument("--model", required=True, help="the workdir of a run")
+  parser.add_argument("--output", required=True, help="folder of the results")
+  parser.add_argument("--probabilities", action="store_true", help="also write maps of probability")
+  parser.add_argument("--dicom-seg", action="store_true", help="also write DICOM Segmentation objects")
+  parser.add_argument("--resume", action="store_true", help="go on in a folder that has results")
+  parser.add_argument("--shard", default="1/1", help="a part of the films, such as 3/16")
+  parser.set_defaults(run=_predict)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+  from covseg import predict_command  # Here, so that --help answers at once.
+
+  failed = predict_command.run(
+    arguments.paths,
+    arguments.model,
+    arguments.output,
+    predict_command.Wanted(arguments.probabilities, arguments.dicom_seg),
+    resume=arguments.resume,
+    shard=arguments.shard,
+  )
+  return 1 if failed else 0
 
 
 if __name__ == "__main__":

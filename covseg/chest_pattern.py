@@ -42,7 +42,7 @@ def likeness(pixels: np.ndarray) -> np.ndarray:
   """
   small = np.asarray(Image.fromarray(pixels).resize((_SIZE, _SIZE), Image.Resampling.BOX))
   # Ranks, which do not depend on exposure or window; equal pixels share theirs.
-  levels, places, counts = np.unique(small, return_inverse=True, return_counts=True)
+  _, places, counts = np.unique(small, return_inverse=True, return_counts=True)
   ranks = (np.cumsum(counts) - (counts + 1) / 2)[places].reshape(small.shape)
   ranks = (ranks - ranks.mean()) / max(np.linalg.norm(ranks - ranks.mean()), 1e-9)
   return np.array([np.sum(_PATTERN * np.rot90(ranks, quarters)) for quarters in range(4)])

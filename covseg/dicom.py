@@ -6,17 +6,26 @@ What a file says about the patient is never read, and no value out of it enters 
 import functools
 import io
 import struct
+import warnings
 from typing import Any
 
 import numpy as np
 
-from covseg.refusal import RefusedFilm, check_size
+from covseg.limits import RefusedFilm, room_for
 from covseg.turns import UPRIGHT, Turn, from_patient_orientation
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _LATERAL_VIEWS = ("LL", "RL", "LLD", "RLD", "LAT", "LATERAL")
 _RADIOGRAPHS = ("CR", "DX", "DR", "RF", "RG", "PX", "OT", "")  # OT: digitised film, among others.
-_TAGS = ["BitsAllocated", "BitsStored", "Columns", "HighBit", "Modality", "ModalityLUTSequence", "NumberOfFrames", "PatientOrientation", "PhotometricInterpretation", "PixelData", "PixelPaddingValue", "PixelRepresentation", "PlanarConfiguration", "PresentationIntentType", "PresentationLUTShape", "RescaleIntercept", "RescaleSlope", "Rows", "SamplesPerPixel", "VOILUTFunction", "VOILUTSequence", "ViewPosition", "WindowCenter", "WindowWidth"]
+# fmt: off
+_TAGS = [
+  "BitsAllocated", "BitsStored", "Columns", "HighBit", "Modality", "ModalityLUTSequence", "NumberOfFrames",
+  "PatientOrientation", "PhotometricInterpretation", "PixelData", "PixelPaddingValue", "PixelRepresentation",
+  "PlanarConfiguration", "PresentationIntentType", "PresentationLUTShape", "RescaleIntercept", "RescaleSlope",
+  "Rows", "SamplesPerPixel", "VOILUTFunction", "VOILUTSequence", "ViewPosition", "WindowCenter",
+  "WindowWidth",
+]
+# fmt: on
 
 
 def is_dicom(content: bytes) -> bool:
@@ -27,12 +36,8 @@ def is_dicom(content: bytes) -> bool:
   return group in (b"\2\0", b"\x08\0") and (length[:2].isalpha() or length.endswith(b"\0\0"))
 
 
-def decode(content: bytes, max_pixels: int) -> tuple[np.ndarray, Turn, tuple[str, ...]]:
+def decode(content: bytes) -> tuple[np.ndarray, Turn, tuple[str, ...]]:
   """The film of a DICOM file.
-
-  Args:
-    content: of the file.
-    max_pixels: more are refused.
 
   Returns:
     uint8 (H, W) as stored, bone white, after the modality and VOI transformations; the turn that brings
@@ -44,9 +49,10 @@ def decode(content: bytes, max_pixels: int) -> tuple[np.ndarray, Turn, tuple[str
   pydicom = _pydicom()
   try:
     dataset = _read(pydicom, content)
-    _check(dataset, max_pixels)
-    pixels = pydicom.pixels.pixel_array(dataset)
-    return _grey(dataset, pixels), _turn(dataset), tuple(_remarks(dataset))
+    _check(dataset)
+    with room_for(int(dataset.Columns), int(dataset.Rows)):
+      grey = _grey(dataset, pydicom.pixels.pixel_array(dataset))
+    return grey, _turn(dataset), tuple(_remarks(dataset))
   except RefusedFilm:
     raise
   except Exception as error:  # On damaged files, decoders raise errors of any kind.
@@ -63,6 +69,7 @@ def _pydicom() -> Any:
     raise RefusedFilm("is a DICOM file; install what reads them: pip install 'covseg[dicom]'") from error
   pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
   pydicom.config.logger.setLevel("CRITICAL")
+  warnings.filterwarnings("ignore", module="pydicom")
   return pydicom
 
 
@@ -88,20 +95,19 @@ def _read(pydicom: Any, content: bytes) -> Any:
   return dataset
 
 
-def _check(dataset: Any, max_pixels: int) -> None:
-  """Raises RefusedFilm for what is not one film of a size and a depth that can be decoded."""
+def _check(dataset: Any) -> None:
+  """Raises RefusedFilm for what is not one film of a depth that can be decoded."""
   if "PixelData" not in dataset:
     raise RefusedFilm("is a DICOM file without an image")
   if int(dataset.get("NumberOfFrames") or 1) > 1:
     raise RefusedFilm(f"has {int(dataset.NumberOfFrames)} frames; one film a file is expected")
-  width, height = int(dataset.Columns), int(dataset.Rows)
-  check_size(width, height, max_pixels)
   if dataset.BitsAllocated not in (8, 16) or not 1 <= dataset.BitsStored <= dataset.BitsAllocated:
     raise RefusedFilm("stores neither 8 nor 16 bits a pixel")
   if not dataset.PhotometricInterpretation.startswith(("MONOCHROME", "RGB", "YBR")):
     raise RefusedFilm("is neither grey nor RGB nor YBR")
   if dataset.file_meta.TransferSyntaxUID.is_compressed:
     size = _compressed_size(bytes(dataset.PixelData[:65536]))
+    width, height = int(dataset.Columns), int(dataset.Rows)
     if size and size != (width, height):
       raise RefusedFilm(
         f"says {width} x {height} pixels, and holds a compressed image of {size[0]} x {size[1]}"

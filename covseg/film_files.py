@@ -10,12 +10,8 @@ import numpy as np
 from PIL import Image
 
 from covseg import dicom
-from covseg.refusal import RefusedFilm, check_size
+from covseg.limits import MAX_BYTES, RefusedFilm, room_for
 from covseg.turns import EXIF_TURNS, UPRIGHT, Turn
-
-# A film beyond these is refused before it is decoded. Radiographs have up to 20 million pixels.
-MAX_PIXELS = 50_000_000
-MAX_BYTES = 2**29
 
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO = 0
@@ -31,11 +27,13 @@ class Radiograph:
     pixels: uint8 (H, W), grey, bone white, in the order in which they are stored.
     turn: what brings the stored pixels upright, as far as the file tells.
     remarks: what in the file says that it is no frontal film of a chest.
+    is_dicom: whether the file is DICOM.
   """
 
   pixels: np.ndarray
   turn: Turn = UPRIGHT
   remarks: tuple[str, ...] = ()
+  is_dicom: bool = False
 
 
 def read(path: pathlib.Path | str) -> Radiograph:
@@ -48,7 +46,7 @@ def read_bytes(path: pathlib.Path | str) -> bytes:
 
   Raises:
     OSError: it cannot be read.
-    ValueError: it is no regular file, empty, or larger than MAX_BYTES.
+    ValueError: it is no regular file, empty, or larger than `limits.MAX_BYTES`.
   """
   status = os.stat(path)  # Before it is opened: opening a pipe would wait for ever.
   if not stat.S_ISREG(status.st_mode):
@@ -71,12 +69,14 @@ def decode(content: bytes) -> Radiograph:
     ValueError: it is no film that can be read; the message tells why, and goes on after a file's name.
   """
   if dicom.is_dicom(content):
-    return Radiograph(*dicom.decode(content, MAX_PIXELS))
+    return Radiograph(*dicom.decode(content), is_dicom=True)
   if not content.startswith(_PICTURES):
     raise ValueError("is no PNG, JPEG, TIFF or DICOM file")
   try:
-    with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "TIFF")) as image:
-      check_size(*image.size, MAX_PIXELS)
+    with (
+      Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "TIFF")) as image,
+      room_for(*image.size),
+    ):
       if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
         raise RefusedFilm(f"has {image.n_frames} pages; one film a file is expected")
       turn = EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT)

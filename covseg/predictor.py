@@ -39,6 +39,7 @@ class Prediction:
     severity: infected percent of the lungs and their parts; None where the lungs are not known.
     confidence: mean probability of the pixels called infected; None where there are none.
     warnings: what makes the film implausible, in words.
+    is_dicom: whether the film's file is DICOM.
   """
 
   film: np.ndarray
@@ -48,6 +49,7 @@ class Prediction:
   severity: Severity | None
   confidence: float | None
   warnings: tuple[str, ...]
+  is_dicom: bool
 
   @functools.cached_property
   def mask(self) -> np.ndarray:
@@ -148,6 +150,7 @@ class Predictor:
       severity=None if lungs is None else severity(infection, lungs),
       confidence=float(_sigmoid(logits["infection"][infection]).mean()) if infection.any() else None,
       warnings=plausibility.warnings(film, framed.frame, framed.seen, infection, lungs),
+      is_dicom=film.is_dicom,
     )
 
 
