@@ -16,6 +16,7 @@ def main() -> int | None:
   _add_sweep(commands)
   _add_compare(commands)
   _add_predict(commands)
+  _add_export(commands)
   arguments = parser.parse_args()
   command_line.set_up_logging()
   with command_line.errors_in_plain_words():
@@ -222,6 +223,23 @@ def _predict(arguments: argparse.Namespace) -> int:
     shard=arguments.shard,
   )
   return 1 if failed else 0
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
+  parser = commands.add_parser(
+    "export",
+    help="a trained network in one file, for JAX or as ONNX",
+    epilog="Example: python -m covseg export --model=runs/unet --output=unet.onnx",
+  )
+  parser.add_argument("--model", required=True, help="the workdir of a run")
+  parser.add_argument("--output", required=True, help="a file that ends in .onnx or .stablehlo")
+  parser.set_defaults(run=_export)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+  from covseg import export_command  # Here, so that --help answers at once.
+
+  export_command.run(arguments.model, arguments.output)
 
 
 if __name__ == "__main__":

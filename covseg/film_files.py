@@ -5,16 +5,20 @@ import io
 import os
 import pathlib
 import stat
+import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from covseg import dicom
-from covseg.limits import MAX_BYTES, RefusedFilm, room_for
+from covseg.limits import MAX_BYTES, MAX_PIXELS, RefusedFilm, room_for
 from covseg.turns import EXIF_TURNS, UPRIGHT, Turn
 
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO = 0
+# What is wrong with a file is said once, in the error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _COLOUR = 10  # Levels of 255.
 _PHOTOMETRIC_TAG, _ORIENTATION_TAG = 262, 274
 
@@ -24,7 +28,7 @@ class Radiograph:
   """One film as a file holds it.
 
   Attributes:
-    pixels: uint8 (H, W), grey, bone white, in the order in which they are stored.
+    pixels: uint8 (H, W), grey, bone white, as they are stored; of TIFF, upright.
     turn: what brings the stored pixels upright, as far as the file tells.
     remarks: what in the file says that it is no frontal film of a chest.
     is_dicom: whether the file is DICOM.
@@ -79,13 +83,18 @@ def decode(content: bytes) -> Radiograph:
     ):
       if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
         raise RefusedFilm(f"has {image.n_frames} pages; one film a file is expected")
-      turn = EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT)
+      # Of TIFF, Pillow brings the pixels upright itself.
+      orientation = None if image.format == "TIFF" else image.getexif().get(_ORIENTATION_TAG)
+      turn = EXIF_TURNS.get(orientation, UPRIGHT)
       remarks = ("is in colours",) if _is_coloured(image) else ()
       return Radiograph(_grey(image), turn, remarks)
   except RefusedFilm:
     raise
+  except Image.DecompressionBombError as error:  # Pillow comes first where a film is several times too large.
+    raise RefusedFilm(f"is too large; up to {MAX_PIXELS // 10**6} million pixels are read") from error
   except Exception as error:  # On damaged files, decoders raise errors of any kind.
     reason = " ".join(str(error).split())[:100] or type(error).__name__
+    reason = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else reason
     raise ValueError(f"is damaged: {reason}") from error
 
 
