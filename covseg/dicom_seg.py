@@ -71,6 +71,9 @@ def segmentation(path: pathlib.Path, prediction: "Prediction", model_name: str) 
       pattern = _PATTERNS.get(keyword[-4:], "(?s).*")
       if keyword not in film or not re.fullmatch(pattern, str(film[keyword].value or "")):
         setattr(film, keyword, None)
+    # Readers refuse a spacing without a thickness of slices, which a radiograph has not.
+    if "PixelSpacing" in film:
+      del film.PixelSpacing
     result = highdicom.seg.Segmentation(
       source_images=[film],
       pixel_array=np.stack([mask for *_, mask in segments], axis=-1)[None].astype(np.uint8),  # (1, H, W, S)

@@ -75,7 +75,7 @@ def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
       if entry.is_dir(follow_symlinks=False):
         if os.path.realpath(entry.path) != left_out:
           subfolders.append(entry.path)
-      elif not entry.is_dir() and _may_be_film(entry):
+      elif not os.path.isdir(entry.path) and _may_be_film(entry):
         target = os.path.realpath(entry.path)
         is_outside = entry.is_symlink() and os.path.commonpath([home, target]) != home
         problem = "is a link out of the folder; name the file itself" if is_outside else ""
