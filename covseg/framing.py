@@ -18,6 +18,9 @@ from input_pipeline.films import resize_image
 # or a half, 94 % of them are found.
 _CLEARLY_MORE = 0.2
 
+# A frame may have been put around another.
+_MAX_FRAMES = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
@@ -72,8 +75,13 @@ def frame(pixels: np.ndarray, turn: Turn = UPRIGHT) -> Frame:
 
 def _without_padding(film: np.ndarray) -> tuple[slice, slice]:
   """The rows and columns between the outer ones that have one value; all, if the whole film has."""
-  rows = np.flatnonzero(film.min(axis=1) != film.max(axis=1))
-  columns = np.flatnonzero(film.min(axis=0) != film.max(axis=0))
-  if not len(rows) or not len(columns):
-    return slice(0, film.shape[0]), slice(0, film.shape[1])
-  return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+  top, left, (bottom, right) = 0, 0, film.shape
+  for _ in range(_MAX_FRAMES):
+    part = film[top:bottom, left:right]
+    rows = np.flatnonzero(part.min(axis=1) != part.max(axis=1))
+    columns = np.flatnonzero(part.min(axis=0) != part.max(axis=0))
+    if not len(rows) or not len(columns) or len(rows) + len(columns) == sum(part.shape):
+      break
+    top, bottom = top + rows[0], top + rows[-1] + 1
+    left, right = left + columns[0], left + columns[-1] + 1
+  return slice(top, bottom), slice(left, right)

@@ -26,7 +26,7 @@ def test_a_mask_comes_back_to_where_it_was(turn):
 
 def test_what_was_padded_on_changes_nothing_and_has_nothing():
   plain = framing.frame(_FILM).to_network(_FILM, 64)
-  padded = np.pad(_FILM, ((10, 30), (0, 17)), constant_values=0)
+  padded = np.pad(np.pad(_FILM, ((0, 10), (0, 17))), ((10, 20), (0, 0)), constant_values=255)
   frame = framing.frame(padded)
   assert np.array_equal(frame.to_network(padded, 64), plain)
   values = frame.to_film(np.ones((64, 64)), padded.shape, outside=-20)
