@@ -70,14 +70,17 @@ def run(
   work = _Work(predictor.load(model), folder, wanted, journal.done() if resume else {})
   failed, lines = 0, []
   films = tqdm(work.results(found), "predict", len(found), unit="film", disable=None)
-  for film in films:
-    if film.problem:
-      failed += 1
-      tqdm.write(f"{film_search.printable(film.found.name)} {film.problem}", file=sys.stderr)
-    elif film.key not in work.done:
-      journal.append(film.key, film.line)
-    lines.append(film.line)
-  journal.write_table(lines)
+  try:
+    for film in films:
+      if film.problem:
+        failed += 1
+        tqdm.write(f"{film_search.printable(film.found.name)} {film.problem}", file=sys.stderr)
+      elif film.key not in work.done:
+        journal.append(film.key, film.line)
+      lines.append(film.line)
+    journal.write_table(lines)
+  except OSError as error:
+    raise OSError(f"{folder} takes no more: {error.strerror}. Make room, and go on with --resume.") from error
   print(f"{len(found) - failed} of {len(found)} films are predicted, {failed} failed; see {journal.table}")
   return failed
 
@@ -107,7 +110,7 @@ class _Work:
     try:
       content = film_files.read_bytes(found.path)
       digest = hashlib.sha256(content).hexdigest()
-      key = f"{digest} {self._model_name} {self._wanted} {film_search.printable(found.name)}"
+      key = f"{digest} {self._model.trained.fingerprint} {self._wanted} {film_search.printable(found.name)}"
       if key in self.done and prediction_files.exist(self._folder, found, self._wanted):
         return _Film(found, key=key, line=self.done[key])
       return _Film(found, key=key, framed=self._model.frame(film_files.decode(content)))

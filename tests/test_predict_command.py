@@ -250,7 +250,7 @@ def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(whole_run, tmp
       raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
   monkeypatch.setattr(pathlib.Path, "write_bytes", write_bytes)
-  with pytest.raises(OSError, match="No space left"):
+  with pytest.raises(OSError, match=r"out takes no more: No space left on device\. Make room, and go on"):
     _run(whole_run, tmp_path, films)
   monkeypatch.undo()
   for name in _files(tmp_path / "out") - {".predictions.jsonl"}:

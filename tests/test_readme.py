@@ -2,6 +2,7 @@
 
 import re
 
+import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -9,10 +10,11 @@ from covseg import train
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
+_PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_a_builder_of_ones_own_trains_by_configuration_alone(tiny_config, tmp_path, monkeypatch):
-  (builder,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+  (builder,) = [block for block in _PYTHON if "GeneratorBasedBuilder" in block]
   assert len(builder.strip().splitlines()) <= 25
   (tmp_path / "my_films.py").write_text(builder)
   rng = np.random.default_rng(0)
@@ -33,6 +35,20 @@ def test_a_builder_of_ones_own_trains_by_configuration_alone(tiny_config, tmp_pa
   tiny_config.num_epochs = 1
   train.train_and_evaluate(tiny_config, "run")
   assert (tmp_path / "run" / "evaluation" / "test" / "metrics.json").exists()
+
+
+def test_the_lines_for_a_notebook_work(whole_run, tmp_path, monkeypatch):
+  (lines,) = [block for block in _PYTHON if "covseg.load" in block]
+  matplotlib.use("Agg")
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "runs").mkdir()
+  (tmp_path / "runs" / "unet").symlink_to(whole_run)
+  Image.fromarray(np.tile(np.arange(90, dtype=np.uint8), (70, 1))).save("film.png")
+  names = {}
+  exec(lines, names)
+  for name in ("mask", "probability", "lungs", "severity", "confidence", "warnings"):
+    assert hasattr(names["result"], name)
+  assert names["result"].mask.shape == (70, 90)
 
 
 def test_every_file_it_names_exists():
