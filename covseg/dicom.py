@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from covseg import decoding_apart
 from covseg.limits import RefusedFilm, room_for
 from covseg.turns import UPRIGHT, Turn, from_patient_orientation
 
@@ -50,13 +51,24 @@ def decode(content: bytes) -> tuple[np.ndarray, Turn, tuple[str, ...]]:
   try:
     dataset = _read(pydicom, content)
     _check(dataset)
+    is_compressed = dataset.file_meta.TransferSyntaxUID.is_compressed
     with room_for(int(dataset.Columns), int(dataset.Rows)):
-      grey = _grey(dataset, pydicom.pixels.pixel_array(dataset))
+      grey = _grey(dataset, decoding_apart.pixel_array(content) if is_compressed else stored_pixels(content))
     return grey, _turn(dataset), tuple(_remarks(dataset))
   except RefusedFilm:
     raise
   except Exception as error:  # On damaged files, decoders raise errors of any kind.
     raise ValueError(f"is a damaged or unusual DICOM file ({type(error).__name__})") from error
+
+
+def stored_pixels(content: bytes) -> np.ndarray:
+  """The pixels of a DICOM file as they are stored, (H, W) or (H, W, 3).
+
+  Raises:
+    Exception: whatever the decoder does about a damaged file; some abort the process.
+  """
+  pydicom = _pydicom()
+  return pydicom.pixels.pixel_array(_read(pydicom, content))
 
 
 @functools.cache

@@ -47,6 +47,25 @@ def test_lossless_transfer_syntaxes_change_nothing(syntax):
     assert np.array_equal(_pixels(pixels, syntax, **elements), _pixels(pixels, **elements))
 
 
+def test_lossless_jpeg_changes_nothing(tmp_path):
+  gdcm = pytest.importorskip("gdcm")  # pydicom has nothing that writes it.
+  content = dicom(_DEEP, **_TWELVE)
+  (tmp_path / "film.dcm").write_bytes(content)
+  reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+  reader.SetFileName(str(tmp_path / "film.dcm"))
+  assert reader.Read()
+  change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+  change.SetInput(reader.GetImage())
+  assert change.Change()
+  writer.SetFileName(str(tmp_path / "lossless.dcm"))
+  writer.SetFile(reader.GetFile())
+  writer.SetImage(change.GetOutput())
+  assert writer.Write()
+  lossless = tmp_path / "lossless.dcm"
+  assert pydicom.dcmread(lossless).file_meta.TransferSyntaxUID == pydicom.uid.JPEGLosslessSV1
+  assert np.array_equal(film_files.read(lossless).pixels, film_files.decode(content).pixels)
+
+
 def test_jpeg_is_close():
   assert np.abs(_pixels(_FILM, "JPEGBaseline8Bit").astype(int) - _FILM).max() < 20
 
