@@ -11,9 +11,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from covseg import compilation, devices, metrics, pictures, results
+from covseg import compilation, devices, inference, metrics, pictures, results
 from covseg.assessment import assess, choose_threshold
-from covseg.inference import predict
 from covseg.predictions import Predictions
 from covseg.protocols import summarize
 from covseg.trained_model import TrainedModel
@@ -36,7 +35,8 @@ def create_eval_step(
   """
 
   def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
-    probabilities = predict(model, config, variables, batch["image"], batch["mask"].shape[1:])
+    logits = inference.predict(model, config, variables, inference.to_network(batch["image"]))
+    probabilities = inference.probabilities(logits, batch["mask"].shape[1:])
     counts = metrics.confusion_counts(probabilities["infection"] > config.threshold, batch["mask"])
     return counts, probabilities
 

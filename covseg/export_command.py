@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from covseg import compilation, trained_model
+from covseg.inference import predict
+from covseg.models.depthwise import for_export
 from covseg.trained_model import TrainedModel
 from covseg.workdir import write_whole
 
@@ -95,8 +97,8 @@ def read_onnx(path: pathlib.Path) -> Apply:
 
 def _probabilities(trained: TrainedModel) -> Apply:
   def infer(images: jax.Array) -> dict[str, jax.Array]:
-    logits = trained.network.apply(trained.variables, images, train=False)
-    return {head: jax.nn.sigmoid(logits[head].astype(jnp.float32)) for head in sorted(logits)}
+    logits = predict(trained.network, trained.config.eval, trained.variables, images)
+    return {head: jax.nn.sigmoid(logits[head])[..., None] for head in sorted(logits)}
 
   return infer
 
@@ -124,7 +126,7 @@ def _onnx(trained: TrainedModel, live: Apply) -> bytes:
   except ImportError as error:
     raise ValueError(f"ONNX needs a converter: pip install 'covseg[onnx]' ({error})") from error
   size, heads = trained.config.image_size, _heads(trained)
-  with _quiet():
+  with _quiet(), for_export():
     model = jax2onnx.to_onnx(live, [("batch", size, size, 1)], model_name="covseg")
   _rename(model.graph, ["images", *heads])
   del model.graph.value_info[:]  # Hints, some of them wrong, of shapes that every runtime derives itself.

@@ -1,4 +1,4 @@
-"""What a network says of films: the probability of infection, and of lung, at each pixel."""
+"""What a network says of films: logits of infection, and of lung, at each pixel."""
 
 from typing import Any
 
@@ -13,33 +13,29 @@ def to_network(images: jax.Array) -> jax.Array:
   return images[..., None].astype(jnp.float32) / 255
 
 
-def predict(
-  model: nn.Module, config: ConfigDict, variables: Any, images: jax.Array, size: tuple[int, int]
-) -> dict[str, jax.Array]:
-  """Probabilities {head: float32 (B, H, W)} at a size (H, W).
+def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Array) -> dict[str, jax.Array]:
+  """Logits {head: float32 (B, H, W)} of films, at the network's size.
 
   Args:
     model: the network.
-    config: `config.eval`. flip: average over the films and their mirror images. lung_only: no infection
-      where lung is less likely than not.
+    config: `config.eval`. flip: average over the films and their mirror images. lung_only: infection is
+      no likelier than lung.
     variables: what `model.apply` takes.
-    images: uint8 (B, h, w), at the network's size.
-    size: (H, W) of the result.
+    inputs: float32 (B, H, W, 1) in [0, 1].
   """
-  inputs = to_network(images)
   logits = model.apply(variables, inputs, train=False)
-  probabilities = {head: _probabilities(x, size) for head, x in logits.items()}
   if config.flip:
     mirrored = model.apply(variables, inputs[:, :, ::-1], train=False)
-    mirrored = {head: _probabilities(x[:, :, ::-1], size) for head, x in mirrored.items()}
-    probabilities = {head: (x + mirrored[head]) / 2 for head, x in probabilities.items()}
+    logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
   if config.lung_only:
-    probabilities["infection"] = jnp.where(probabilities["lung"] > 0.5, probabilities["infection"], 0)
-  return probabilities
+    logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
+  return {head: x[..., 0] for head, x in logits.items()}
 
 
-def _probabilities(logits: jax.Array, size: tuple[int, int]) -> jax.Array:
-  logits = logits[..., 0]
-  if logits.shape[1:] != size:
-    logits = jax.image.resize(logits, (len(logits), *size), "bilinear")
-  return jax.nn.sigmoid(logits)
+def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:
+  """Probabilities {head: float32 (B, *size)} of logits {head: (B, H, W)}, scaled to a size, bilinear."""
+
+  def of_head(x: jax.Array) -> jax.Array:
+    return jax.nn.sigmoid(x if x.shape[1:] == size else jax.image.resize(x, (len(x), *size), "bilinear"))
+
+  return {head: of_head(x) for head, x in logits.items()}

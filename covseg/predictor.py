@@ -17,9 +17,9 @@ import jax
 import numpy as np
 
 from covseg import compilation, film_files, overlay, plausibility, trained_model
-from covseg.evaluate import to_network
 from covseg.film_files import Radiograph
 from covseg.framing import Frame, frame
+from covseg.inference import predict, to_network
 from covseg.severity import Severity, severity
 from covseg.trained_model import TrainedModel
 
@@ -99,8 +99,7 @@ class Predictor:
     self._threshold = trained.config.eval.threshold
 
     def apply(variables: Any, images: jax.Array) -> dict[str, jax.Array]:
-      outputs = trained.network.apply(variables, to_network(images), train=False)
-      return {head: logits[..., 0] for head, logits in outputs.items()}
+      return predict(trained.network, trained.config.eval, variables, to_network(images))
 
     self._apply = compilation.jit(apply)
     self._variables = jax.device_put(trained.variables)

@@ -28,3 +28,11 @@ def test_equals_xlas_grouped_convolution_and_its_gradients(shape, size, stride, 
   np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
   for a, b in zip(of_ours(g), of_xla(g), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_for_export_it_is_traced_as_the_convolution_that_other_programs_know():
+  x, kernel = np.ones((1, 4, 4, 2), np.float32), np.ones((3, 3, 2), np.float32)
+  with depthwise.for_export():
+    jaxpr = str(jax.make_jaxpr(depthwise.depthwise_conv)(x, kernel))
+  assert "feature_group_count=2" in jaxpr
+  assert "platform_index" not in jaxpr

@@ -287,3 +287,10 @@ def test_resizing_by_corners_is_linear_between_the_outer_pixels():
   expected = np.array([[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7], [6, 7, 8, 9]])
   np.testing.assert_allclose(resize_corners(x, (4, 4))[0, ..., 0], expected, rtol=1e-6)
   assert (resize_corners(jnp.full((1, 1, 1, 1), 5.0), (2, 3)) == 5).all()
+
+
+@pytest.mark.parametrize("size", [(10, 12), (9, 7), (5, 6)])
+def test_resize_is_jaxs_bilinear(size):
+  x = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype(np.float32)
+  expected = jax.image.resize(x, (2, *size, 3), "bilinear")
+  np.testing.assert_allclose(blocks.resize(jnp.asarray(x), size), expected, rtol=1e-5, atol=1e-5)

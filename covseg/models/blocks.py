@@ -7,6 +7,7 @@ norm, are float32.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from covseg.models.convolution import conv3x3
 
@@ -76,8 +77,20 @@ def upsample(x: jax.Array) -> jax.Array:
 
 
 def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-  """(B, H, W, C) at another size, bilinear."""
-  return x if x.shape[1:3] == size else jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear")
+  """(B, H, W, C) at another size, no smaller, bilinear.
+
+  What `jax.image.resize` does, as two matrix products that take a batch of unknown size, too.
+  """
+  if x.shape[1:3] == size:
+    return x
+  rows, columns = (_interpolation(n, m).astype(x.dtype) for n, m in zip(x.shape[1:3], size, strict=True))
+  return jnp.einsum("bhwc,ih,jw->bijc", x, rows, columns)
+
+
+def _interpolation(n: int, m: int) -> np.ndarray:
+  """Weights (m, n) of n pixels in each of m over the same length."""
+  positions = np.clip((np.arange(m) + 0.5) * n / m - 0.5, 0, n - 1)
+  return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n)))
 
 
 def max_pool(x: jax.Array) -> jax.Array:

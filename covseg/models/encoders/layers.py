@@ -80,4 +80,5 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 def relu6(x: jax.Array) -> jax.Array:
   """min(max(x, 0), 6). Unlike `jnp.clip`, it has a gradient that does not divide."""
-  return jnp.where(x > 0, jnp.where(x < 6, x, 6), 0)
+  six = jnp.full((), 6, x.dtype)
+  return jnp.where(x > 0, jnp.where(x < six, x, six), jnp.zeros((), x.dtype))
