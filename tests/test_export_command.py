@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from covseg import export_command, metrics, trained_model
-from covseg.evaluate import to_network
+from covseg.inference import to_network
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, load_films, resize_image
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import covseg
 from covseg import overlay, trained_model
-from covseg.evaluate import to_network
+from covseg.inference import to_network
 from covseg.film_files import Radiograph
 from covseg.predictor import Predictor
 from covseg.turns import Turn
