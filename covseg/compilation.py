@@ -40,6 +40,12 @@ def jit(function, **kwargs):
   return jax.jit(function, compiler_options=_compiler_options(), **kwargs)
 
 
+def jit_once(function, **kwargs):
+  """`jax.jit` for what runs once: compiled in a third of the time, at the cost of speed."""
+  options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+  return jax.jit(function, compiler_options=options, **kwargs)
+
+
 @functools.cache
 def _compiler_options() -> dict[str, str] | None:
   if jax.default_backend() != "cpu":

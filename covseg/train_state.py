@@ -1,6 +1,5 @@
 """What training carries from step to step, and how it starts."""
 
-import functools
 from typing import Any
 
 import flax
@@ -8,6 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+
+from covseg import compilation
 
 
 @flax.struct.dataclass
@@ -57,7 +58,6 @@ def create_train_state(
 ) -> TrainState:
   """State before the first step, on the devices of a sharding, or on the default one."""
 
-  @functools.partial(jax.jit, out_shardings=sharding)
   def create() -> TrainState:
     images = jnp.zeros((1, image_size, image_size, 1))
     variables = model.init(jax.random.key(seed), images, train=False)
@@ -71,4 +71,4 @@ def create_train_state(
       ema_batch_stats=batch_stats if keep_ema else None,
     )
 
-  return create()
+  return compilation.jit_once(create, out_shardings=sharding)()

@@ -9,8 +9,8 @@ from PIL import Image
 
 import covseg
 from covseg import overlay, trained_model
-from covseg.inference import to_network
 from covseg.film_files import Radiograph
+from covseg.inference import to_network
 from covseg.predictor import Predictor
 from covseg.turns import Turn
 from tests.conftest import ROOT
