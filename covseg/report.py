@@ -88,7 +88,7 @@ def html(
   return template.substitute(
     title=_text(f"{origin.name} on {origin.split}"),
     headline=_headline(summary),
-    warnings=_warnings(summary, len(films)),
+    warning=_text(results.empty_and_full(summary, len(films))),
     protocols=_protocols(summary),
     tolerance=f"{summary['surface_tolerance_px']:g}",
     calibration=_calibration(summary),
@@ -114,11 +114,6 @@ def _headline(summary: Mapping[str, Any]) -> str:
     f'<p class="headline">Dice {means["dice"]:.3f}</p><p>95 % interval {low:.3f} to {high:.3f}. Protocol: '
     f"mean per image over the {means['num_images']} films with an infection{threshold}.</p>"
   )
-
-
-def _warnings(summary: Mapping[str, Any], num_films: int) -> str:
-  told = results.empty_and_full(summary, num_films)
-  return f'<p class="warning">{told}</p>' if told else ""
 
 
 def _protocols(summary: Mapping[str, Any]) -> str:
@@ -147,22 +142,13 @@ def _protocol_table(found: Mapping[str, Any], title: str) -> str:
     ]
     for name, explanation, row in rows
   ]
-  headings = [
-    "Protocol",
-    "Films",
-    *(heading for heading, _ in _MEASURES.values()),
-    "One mask empty",
-    "Both empty",
-  ]
-  tables = _table(title, headings, cells)
+  measures = [heading for heading, _ in _MEASURES.values()]
+  tables = _table(title, ["Protocol", "Films", *measures, "One mask empty", "Both empty"], cells)
   negatives = found["with_negatives"]
   if negatives:
-    cells = [
-      "All films",
-      *(_with_interval(negatives, key, decimals) for key, (_, decimals) in _OF_FILMS.items()),
-    ]
+    cells = [_with_interval(negatives, key, decimals) for key, (_, decimals) in _OF_FILMS.items()]
     headings = ["Films", *(heading for heading, _ in _OF_FILMS.values())]
-    tables += _table(f"Infection or none: {title[0].lower()}{title[1:]}", headings, [cells])
+    tables += _table(f"Infection or none: {title[0].lower()}{title[1:]}", headings, [["All films", *cells]])
   return tables
 
 
@@ -179,9 +165,8 @@ def _calibration(summary: Mapping[str, Any]) -> str:
     ]
     for name, region in found.items()
   ]
-  return _table(
-    "Probability and truth", ["Pixels", "Number", "Expected calibration error", "Brier score"], cells
-  )
+  headings = ["Pixels", "Number", "Expected calibration error", "Brier score"]
+  return _table("Probability and truth", headings, cells)
 
 
 def _severity(summary: Mapping[str, Any]) -> str:
@@ -222,9 +207,8 @@ def _gallery(table: Mapping[str, Sequence[Any]], films: Films, masks: np.ndarray
   side = int(min(192, np.sqrt(_GALLERY_BYTES / len(films) / 2 * 7)))  # A byte holds about seven pixels.
   for i in np.argsort(table["dice"], kind="stable"):
     film, *_, both = pictures.tiles(films.images[i], films.masks[i], masks[i])
-    tile = Image.fromarray(np.concatenate([film, both], axis=1)).resize(
-      (2 * side, side), Image.Resampling.BOX
-    )
+    tile = Image.fromarray(np.concatenate([film, both], axis=1))
+    tile = tile.resize((2 * side, side), Image.Resampling.BOX)
     name, label = _text(films.ids[i]), _text(films.labels[i])
     true, predicted = (table[f"{kind}_infected_percent"][i] for kind in ("true", "predicted"))
     scores = (
