@@ -8,6 +8,7 @@ from covseg.severity import split_lungs
 
 # The bounds leave out about one in 200 films of COVID-QU-Ex, or fewer.
 _LEAST_LIKENESS = 0.2
+_MOST_LIKENESS_TO_SLICE = 0.0
 _LEAST_CONTRAST = 6  # Standard deviation, in 255 levels of grey.
 _LEAST_SIDE = 100
 _LONGEST_SHAPE = 1.7
@@ -44,6 +45,8 @@ def _of_picture(film: Radiograph, frame: Frame, seen: np.ndarray) -> list[str]:
     found.append("looks inverted: bone should be white")
   elif frame.likeness < _LEAST_LIKENESS:
     found.append("does not look like a frontal chest film")
+  elif frame.likeness_to_slice > _MOST_LIKENESS_TO_SLICE:
+    found.append("looks like a CT slice")
   if frame.turn != film.turn:
     found.append(f"was not upright, and turned by {90 * frame.turn.quarters} degrees counter-clockwise")
   return found
