@@ -5,14 +5,14 @@ import concurrent.futures
 import dataclasses
 import errno
 import hashlib
-import itertools
 import os
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -122,22 +122,25 @@ class _Work:
   def _with_logits(
     self, batches: Iterable[list[_Film]], batch_size: int
   ) -> Iterator[tuple[_Film, dict[str, np.ndarray]]]:
-    """Each film with the network's logits, one batch behind what the device computes."""
-    before: tuple[list[_Film], dict[str, Any]] | None = None
-    for batch in itertools.chain(batches, [None]):
-      dispatched = None
-      if batch is not None:
-        seen = [film.framed.seen for film in batch if film.framed]
-        padded = seen + seen[-1:] * (batch_size - len(seen))  # One shape, compiled once.
-        dispatched = batch, self._model.logits(np.stack(padded)) if seen else {}
-      if before is not None:
-        films, logits = before
-        logits = {head: np.asarray(values) for head, values in logits.items()}
-        places = itertools.count()
-        for film in films:
-          i = next(places) if film.framed else 0
-          yield film, {head: values[i] for head, values in logits.items()} if film.framed else {}
-      before = dispatched
+    """Each film with the network's logits, if it is for the network."""
+    for films, computing in _one_behind(self._dispatched(batches, batch_size)):
+      logits = {head: np.asarray(values) for head, values in computing.items()}
+      number = 0
+      for film in films:
+        if film.framed:
+          yield film, {head: values[number] for head, values in logits.items()}
+          number += 1
+        else:
+          yield film, {}
+
+  def _dispatched(
+    self, batches: Iterable[list[_Film]], batch_size: int
+  ) -> Iterator[tuple[list[_Film], dict[str, jax.Array]]]:
+    """Each batch with its logits, which the device may still be computing."""
+    for films in batches:
+      seen = [film.framed.seen for film in films if film.framed]
+      padded = seen + seen[-1:] * (batch_size - len(seen))  # One shape, compiled once.
+      yield films, self._model.logits(np.stack(padded)) if seen else {}
 
   def _finish(self, computed: tuple[_Film, dict[str, np.ndarray]]) -> _Film:
     film, logits = computed
@@ -181,6 +184,15 @@ def _ahead(
       yield waiting.popleft().result()
   while waiting:
     yield waiting.popleft().result()
+
+
+def _one_behind(items: Iterable[T]) -> Iterator[T]:
+  """The items, each when the next one is there."""
+  before = []
+  for item in items:
+    yield from before
+    before = [item]
+  yield from before
 
 
 def _batches(films: Iterable[_Film], batch_size: int) -> Iterator[list[_Film]]:
