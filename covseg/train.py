@@ -68,7 +68,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
     logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
   films = load_films(readers["test"]) if split == "test" else validation
   trained = TrainedModel(workdir_path, config, model, best.variables(), int(best.step))
-  evaluate.evaluate(trained, mesh, films, split, workdir.evaluation(split))
+  evaluate.evaluate(trained, mesh, films, split, workdir.evaluation(split), validation=validation)
 
 
 def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
