@@ -6,7 +6,7 @@ from typing import Any
 def __getattr__(name: str) -> Any:
   """`covseg.load`, imported when it is asked for, so that `import covseg` takes no time."""
   if name == "load":
-    from covseg.predictor import load
+    from covseg.prediction.predictor import load
 
     return load
   raise AttributeError(f"module 'covseg' has no attribute {name!r}")

@@ -49,7 +49,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-  from covseg import evaluation_command  # Here, so that --help answers at once.
+  from covseg.evaluation import evaluation_command  # Here, so that --help answers at once.
 
   evaluation_command.run(
     evaluation_command.Request(
@@ -136,7 +136,7 @@ def _add_dataset(commands: argparse._SubParsersAction) -> None:
 
 
 def _dataset(arguments: argparse.Namespace) -> None:
-  from covseg import dataset_command
+  from covseg.dataset import dataset_command
 
   names = ("name", "cohort", "manual_dir", "data_dir", "image_key", "mask_key", "lung_mask_key")
   dataset_command.run({name: getattr(arguments, name) for name in names}, arguments.output)
@@ -172,7 +172,7 @@ def _field(text: str) -> str:
 
 
 def _sweep(arguments: argparse.Namespace) -> None:
-  from covseg import sweep
+  from covseg.experiments import sweep
 
   sweep.run(arguments.config, arguments.workdir, arguments.shard, arguments.set)
 
@@ -190,7 +190,7 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-  from covseg import compare
+  from covseg.experiments import compare
 
   compare.run(arguments.runs, arguments.split, arguments.output)
 
@@ -212,7 +212,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-  from covseg import predict_command  # Here, so that --help answers at once.
+  from covseg.prediction import predict_command  # Here, so that --help answers at once.
 
   failed = predict_command.run(
     arguments.paths,
@@ -237,7 +237,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-  from covseg import export_command  # Here, so that --help answers at once.
+  from covseg.prediction import export_command  # Here, so that --help answers at once.
 
   export_command.run(arguments.model, arguments.output)
 

@@ -12,8 +12,9 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from covseg import compilation, configuration, devices, evaluate
+from covseg import compilation, configuration, devices
 from covseg.checkpoints import Checkpoints
+from covseg.evaluation import evaluate
 from covseg.feeding import TakeSteps, create_take_steps
 from covseg.initialization import initial_variables
 from covseg.models import create_model

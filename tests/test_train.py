@@ -13,8 +13,9 @@ import sklearn.metrics
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
-from covseg import devices, evaluate, run_log, train
+from covseg import devices, run_log, train
 from covseg.checkpoints import Checkpoints
+from covseg.evaluation import evaluate
 from covseg.losses import LOSSES
 from covseg.models import create_model
 from covseg.optimizers import create_optimizer

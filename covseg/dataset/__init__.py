@@ -1,0 +1,1 @@
+"""Description and audit of a dataset."""

@@ -1,0 +1,1 @@
+"""Evaluation of networks, and of other systems' masks: protocols, statistics, figures, report."""

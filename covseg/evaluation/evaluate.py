@@ -1,0 +1,144 @@
+"""Evaluation of a network on the films of a split."""
+
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from covseg import compilation, devices, inference, metrics, pictures
+from covseg.evaluation import results
+from covseg.evaluation.assessment import assess, choose_threshold
+from covseg.evaluation.predictions import Predictions
+from covseg.evaluation.protocols import summarize
+from covseg.trained_model import TrainedModel
+from input_pipeline.batches import Batch, eval_batches
+from input_pipeline.films import Films, resized
+
+__all__ = ["Evaluator", "create_eval_step", "evaluate", "summarize"]
+
+_NUM_SAMPLES = 4
+
+
+def create_eval_step(
+  model: nn.Module, config: ConfigDict, mesh: Mesh
+) -> Callable[[Any, Batch], tuple[jax.Array, dict[str, jax.Array]]]:
+  """Jitted function of variables and a batch.
+
+  It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the
+  comparison, and returns counts, int32 (B, 4), and the probabilities of each head, {"infection": float32
+  (B, H, W)} and "lung" where the network has it, whole on every device. The configuration is `config.eval`.
+  """
+
+  def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+    logits = inference.predict(model, config, variables, inference.to_network(batch["image"]))
+    probabilities = inference.probabilities(logits, batch["mask"].shape[1:])
+    counts = metrics.confusion_counts(probabilities["infection"] > config.threshold, batch["mask"])
+    return counts, probabilities
+
+  return compilation.jit(eval_step, out_shardings=devices.replicated(mesh))
+
+
+class Evaluator:
+  """Applies a network to films, again and again while it is trained."""
+
+  def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh, films: Films):
+    self.films = films
+    self._threshold = config.eval.threshold
+    self._images = resized(films, config.image_size).images  # (N, h, w), at the network's size.
+    self._mesh = mesh
+    self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
+    self._eval_step = create_eval_step(model, config.eval, mesh)
+
+  def count_pixels(self, variables: Any) -> Iterator[np.ndarray]:
+    """Counts of each film in turn, int64 (4,)."""
+    waiting = []
+    for batch, num_real in eval_batches(self._images, self.films.masks, self._batch_size):
+      counts, _ = self._apply(variables, batch)
+      waiting.append(counts[:num_real])
+      if len(waiting) > 1:  # The next batch is under way while the last one is waited for.
+        yield from np.asarray(waiting.pop(0), np.int64)
+    for counts in waiting:
+      yield from np.asarray(counts, np.int64)
+
+  def samples(self, variables: Any) -> np.ndarray:
+    """Panel of a few films with infections, spread over the split; uint8 (H, W, 3)."""
+    infected = np.flatnonzero(self.films.masks.any(axis=(1, 2)))
+    chosen = infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)]
+    masks = self.films.masks[chosen]
+    probabilities = []
+    for batch, num_real in eval_batches(self._images[chosen], masks, self._batch_size):
+      probabilities.extend(np.asarray(self._apply(variables, batch)[1]["infection"])[:num_real])
+    return pictures.panel(self.films.images[chosen], masks, np.stack(probabilities) > self._threshold)
+
+  def predict(self, variables: Any, title: str) -> Predictions:
+    """What the network says of all films; shows its progress under a title."""
+    shape = self.films.masks.shape
+    masks, probabilities, lung_masks = np.empty(shape, bool), np.empty(shape, np.float16), None
+    done = 0
+    with tqdm(desc=title, total=len(self.films), unit="film", disable=None) as bar:
+      for batch, num_real in eval_batches(self._images, self.films.masks, self._batch_size):
+        found = {head: np.asarray(p)[:num_real] for head, p in self._apply(variables, batch)[1].items()}
+        films = slice(done, done + num_real)
+        masks[films] = found["infection"] > self._threshold
+        probabilities[films] = found["infection"]
+        if "lung" in found:
+          lung_masks = np.empty(shape, bool) if lung_masks is None else lung_masks
+          lung_masks[films] = found["lung"] > 0.5
+        done += num_real
+        bar.update(num_real)
+    return Predictions(masks, probabilities, lung_masks)
+
+  def _apply(self, variables: Any, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+    share = devices.share_of_batch(self._batch_size)
+    batch = {name: array[share] for name, array in batch.items()}
+    return self._eval_step(variables, devices.split_over_batch(self._mesh, batch))
+
+
+def evaluate(
+  trained: TrainedModel,
+  mesh: Mesh,
+  films: Films,
+  split: str,
+  folder: pathlib.Path,
+  *,
+  validation: Films | None = None,
+  near_duplicates: np.ndarray | None = None,
+  chosen_films: Sequence[str] = (),
+) -> None:
+  """Evaluates a model on the films of a split, prints the figures, and writes all there is into a folder.
+
+  Args:
+    trained: the model.
+    mesh: the devices.
+    films: the films of the split.
+    split: its name.
+    folder: where the results go.
+    validation: films on which the threshold of the second set of figures is chosen, where `films` are
+      not those; None for no such set.
+    near_duplicates: bool (N,), the films that resemble a training film; None where it is not known.
+    chosen_films: ids of films for a figure of their own.
+  """
+
+  def predict(films: Films, title: str) -> Predictions:
+    return Evaluator(trained.config, trained.network, mesh, films).predict(trained.variables, title)
+
+  predictions, chosen = predict(films, split), None
+  if split == "validation":
+    chosen = choose_threshold(films, predictions, split)
+  elif validation is not None:
+    chosen = choose_threshold(validation, predict(validation, "threshold"), "validation")
+  if devices.is_main_process():
+    results.write(
+      folder,
+      films,
+      predictions,
+      assess(films, predictions, chosen, near_duplicates),
+      results.Origin(split, trained.config.eval.threshold, trained.name, trained.config, trained.step),
+      chosen_films,
+    )

@@ -1,0 +1,294 @@
+"""The report of an evaluation: one HTML file that needs nothing beside it."""
+
+import base64
+import html as markup
+import importlib.metadata
+import importlib.resources
+import io
+import platform
+import shlex
+import string
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from covseg import configuration, pictures
+from covseg.evaluation import results
+from covseg.evaluation.figures import Picture
+from input_pipeline.films import Films
+
+# Measures by their name in metrics.json: heading and decimals.
+_MEASURES = {
+  "dice": ("Dice", 3),
+  "iou": ("IoU", 3),
+  "pixel_accuracy": ("Pixel accuracy", 3),
+  "pixel_accuracy_all_background": ("that of an empty map", 3),
+  "precision": ("Precision", 3),
+  "recall": ("Recall", 3),
+  "hd95_px": ("HD95 [px]", 1),
+  "assd_px": ("ASSD [px]", 1),
+  "nsd": ("NSD", 3),
+}
+_OF_FILMS = {"sensitivity": ("Sensitivity", 3), "specificity": ("Specificity", 3), "auc": ("AUC", 3)}
+_PROTOCOLS = {
+  "per_image": ("Per image", "mean over films with an infection"),
+  "pooled": ("Pooled", "all pixels of those films"),
+  "with_negatives": ("With negatives", "mean over all films"),
+  "deduplicated": ("Deduplicated", "per image, without near-duplicates of training films"),
+}
+_AGREEMENT = {
+  "mean_absolute_error": ("Mean absolute error", 1),
+  "icc": ("ICC(2,1)", 3),
+  "bias": ("Bias", 1),
+  "lower_limit": ("Lower limit", 1),
+  "upper_limit": ("Upper limit", 1),
+}
+_PARTS = {"percent": "Both lungs", "right": "Right lung", "left": "Left lung"}
+_REGIONS = {
+  "all": "All pixels",
+  "inside_lungs": "Inside the lungs",
+  "outside_lungs": "Outside the lungs",
+}
+_SORTED_BY = {
+  "dice": "Dice",
+  "hd95_px": "HD95",
+  "nsd": "NSD",
+  "precision": "precision",
+  "recall": "recall",
+  "true_infected_percent": "true infected area",
+  "predicted_infected_percent": "predicted infected area",
+}
+_PACKAGES = ("covseg", "jax", "jaxlib", "flax", "numpy", "scipy", "matplotlib", "tensorflow-datasets")
+_GALLERY_BYTES = 15e6
+
+
+def html(
+  summary: Mapping[str, Any],
+  table: Mapping[str, Sequence[Any]],
+  films: Films,
+  masks: np.ndarray,
+  figures: Sequence[Picture],
+  origin: results.Origin,
+) -> str:
+  """The report as HTML.
+
+  Args:
+    summary: what metrics.json holds.
+    table: the columns of per_image.csv.
+    films: the N films.
+    masks: bool (N, H, W), what is predicted.
+    figures: the figures to show.
+    origin: where the predictions come from.
+  """
+  template = string.Template(importlib.resources.files("covseg.evaluation").joinpath("report.html").read_text())
+  labels = sorted(set(filter(None, films.labels)))
+  return template.substitute(
+    title=_text(f"{origin.name} on {origin.split}"),
+    headline=_headline(summary),
+    warning=_text(results.empty_and_full(summary, len(films))),
+    protocols=_protocols(summary),
+    tolerance=f"{summary['surface_tolerance_px']:g}",
+    calibration=_calibration(summary),
+    severity=_severity(summary),
+    figures="\n".join(_figure(picture) for picture in figures),
+    sort_options="".join(
+      f'<option value="{_key(name)}">{heading}</option>'
+      for name, heading in {**_SORTED_BY, "id": "name"}.items()
+    ),
+    label_options="".join(f'<option value="{_text(label)}">{_text(label)} only</option>' for label in labels),
+    gallery="\n".join(_gallery(table, films, masks)),
+    origin=_origin(origin),
+  )
+
+
+def _headline(summary: Mapping[str, Any]) -> str:
+  means = summary["per_image"]
+  if not means["num_images"]:
+    return "<p>No film has an infection, so there is no per-image Dice.</p>"
+  low, high = means["intervals"]["dice"]
+  threshold = "" if summary["threshold"] is None else f", at threshold {summary['threshold']:g}"
+  return (
+    f'<p class="headline">Dice {means["dice"]:.3f}</p><p>95 % interval {low:.3f} to {high:.3f}. Protocol: '
+    f"mean per image over the {means['num_images']} films with an infection{threshold}.</p>"
+  )
+
+
+def _protocols(summary: Mapping[str, Any]) -> str:
+  """The tables of all protocols."""
+  threshold, chosen = summary["threshold"], summary["at_chosen_threshold"]
+  title = "The given masks" if threshold is None else f"At threshold {threshold:g}"
+  tables = _protocol_table(summary, title)
+  if chosen:
+    title = f"At threshold {chosen['threshold']:g}, chosen on {chosen['chosen_on']}"
+    tables += _protocol_table(chosen, title)
+  return tables
+
+
+def _protocol_table(found: Mapping[str, Any], title: str) -> str:
+  rows = [(*name, found[key]) for key, name in _PROTOCOLS.items() if found[key]]
+  for i, quarter in enumerate(found["by_infected_area"], 1):
+    area = f"per image, {quarter['least_percent']:.1f} to {quarter['largest_percent']:.1f} % infected"
+    rows.append((f"Quartile {i} of area", area, quarter))
+  cells = [
+    [
+      f"{name}<small>{explanation}</small>",
+      row["num_images"],
+      *(_with_interval(row, key, decimals) for key, (_, decimals) in _MEASURES.items()),
+      row["num_one_mask_empty"],
+      row["num_both_masks_empty"],
+    ]
+    for name, explanation, row in rows
+  ]
+  measures = [heading for heading, _ in _MEASURES.values()]
+  tables = _table(title, ["Protocol", "Films", *measures, "One mask empty", "Both empty"], cells)
+  negatives = found["with_negatives"]
+  if negatives:
+    cells = [_with_interval(negatives, key, decimals) for key, (_, decimals) in _OF_FILMS.items()]
+    headings = ["Films", *(heading for heading, _ in _OF_FILMS.values())]
+    tables += _table(f"Infection or none: {title[0].lower()}{title[1:]}", headings, [["All films", *cells]])
+  return tables
+
+
+def _calibration(summary: Mapping[str, Any]) -> str:
+  found = summary["calibration"]
+  if not found:
+    return "<p>The predictions are masks, without probabilities.</p>"
+  cells = [
+    [
+      _REGIONS[name],
+      f"{region['num_pixels']:,}",
+      _number(region["expected_calibration_error"], 4),
+      _number(region["brier_score"], 4),
+    ]
+    for name, region in found.items()
+  ]
+  headings = ["Pixels", "Number", "Expected calibration error", "Brier score"]
+  return _table("Probability and truth", headings, cells)
+
+
+def _severity(summary: Mapping[str, Any]) -> str:
+  found = summary["severity"]
+  if not found:
+    return "<p>Neither the dataset nor the network tells where the lungs are.</p>"
+  cells = [
+    [
+      _PARTS.get(part) or part.replace("_", " ").capitalize(),
+      row["num_images"],
+      *(_with_interval(row, key, decimals) for key, (_, decimals) in _AGREEMENT.items()),
+    ]
+    for part, row in found["parts"].items()
+  ]
+  title = "Infected percent of the lung, predicted against true, in points"
+  lungs = {"stored": "the dataset's lung masks", "predicted": "the lungs that the network predicts"}
+  true, predicted = (lungs[found["lungs"][kind]] for kind in ("truth", "prediction"))
+  return _table(title, ["Part", "Films", *(heading for heading, _ in _AGREEMENT.values())], cells) + (
+    f"<p class='soft'>Over films with an infection. The true percent is that of {true}, the predicted one of "
+    f"{predicted}. Right and left are the patient's; the zones are thirds of "
+    "a lung's height. Limits of agreement: 1.96 standard deviations about the bias.</p>"
+  )
+
+
+def _figure(picture: Picture) -> str:
+  if picture.is_photographic:
+    source = _data("image/webp", _webp(Image.open(io.BytesIO(picture.png)).convert("RGB"), 85))
+  else:
+    source = _data("image/svg+xml", picture.svg)
+  return (
+    f'<figure><img src="{source}" alt="{_text(picture.alternative)}">'
+    f"<figcaption>{_text(picture.caption)}</figcaption></figure>"
+  )
+
+
+def _gallery(table: Mapping[str, Sequence[Any]], films: Films, masks: np.ndarray) -> Iterable[str]:
+  """A card per film, the worst first."""
+  side = int(min(192, np.sqrt(_GALLERY_BYTES / len(films) / 2 * 7)))  # A byte holds about seven pixels.
+  for i in np.argsort(table["dice"], kind="stable"):
+    film, *_, both = pictures.tiles(films.images[i], films.masks[i], masks[i])
+    tile = Image.fromarray(np.concatenate([film, both], axis=1))
+    tile = tile.resize((2 * side, side), Image.Resampling.BOX)
+    name, label = _text(films.ids[i]), _text(films.labels[i])
+    true, predicted = (table[f"{kind}_infected_percent"][i] for kind in ("true", "predicted"))
+    scores = (
+      f"Dice {table['dice'][i]:.3f}, HD95 {table['hd95_px'][i]:.1f} px; infected {true:.1f} % of the film, "
+      f"predicted {predicted:.1f} %"
+    )
+    data = "".join(f' data-{key.replace("_", "-")}="{table[key][i]:.6g}"' for key in _SORTED_BY)
+    yield (
+      f'<li data-id="{name}" data-label="{label}"{data}><button type="button" aria-label="Enlarge {name}">'
+      f'<img src="{_data("image/webp", _webp(tile, 60))}" width="{2 * side}" height="{side}" '
+      f'alt="{name}: {scores}"></button><b>{name}</b> {label}<p>{scores}</p></li>'
+    )
+
+
+def _origin(origin: results.Origin) -> str:
+  environment = {
+    "Python": platform.python_version(),
+    **{name: _version(name) for name in _PACKAGES},
+    "System": platform.platform(),
+    "Device": jax.devices()[0].device_kind,
+  }
+  lines = "\n".join(f"{name}: {value}" for name, value in environment.items())
+  step = "" if origin.step is None else f", after {origin.step} updates"
+  return (
+    f"<p>Predictions of {_text(origin.name)}{step}, made into this report by</p>"
+    f"<pre tabindex='0'>{_text(shlex.join(['python', *sys.orig_argv[1:]]))}</pre>"
+    f"<details><summary>Environment</summary><pre tabindex='0'>{_text(lines)}</pre></details>"
+    "<details><summary>Configuration</summary><pre tabindex='0'>"
+    f"{_text(configuration.to_json(origin.config))}</pre></details>"
+  )
+
+
+def _version(package: str) -> str:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return "not installed, run from its folder"
+
+
+def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+  """A table whose first column names the rows; the cells are markup."""
+  head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+  body = "".join(
+    f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    for first, *cells in rows
+  )
+  return (
+    f'<h3>{title}</h3><div class="wide" role="region" tabindex="0" aria-label="{title}">'
+    f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+  )
+
+
+def _with_interval(row: Mapping[str, Any], key: str, decimals: int) -> str:
+  if key not in row:
+    return ""
+  interval = row["intervals"][key]
+  below = f"<small>{interval[0]:.{decimals}f} to {interval[1]:.{decimals}f}</small>" if interval else ""
+  return _number(row[key], decimals) + below
+
+
+def _number(value: float | None, decimals: int) -> str:
+  return "not known" if value is None else f"{value:.{decimals}f}"
+
+
+def _key(name: str) -> str:
+  """The name of a data attribute as JavaScript spells it: hd95_px becomes hd95Px."""
+  first, *rest = name.split("_")
+  return first + "".join(map(str.capitalize, rest))
+
+
+def _webp(image: Image.Image, quality: int) -> bytes:
+  file = io.BytesIO()
+  image.save(file, format="WEBP", quality=quality, method=2)
+  return file.getvalue()
+
+
+def _data(kind: str, content: bytes) -> str:
+  return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _text(value: str) -> str:
+  return markup.escape(value)

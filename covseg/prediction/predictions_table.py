@@ -1,0 +1,89 @@
+"""predictions.csv, and the journal from which it is written and a run goes on."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+from collections.abc import Iterable
+
+from covseg.prediction.predictor import Prediction
+from covseg.severity import Severity
+from covseg.workdir import write_whole
+
+_PARTS = [field.name for field in dataclasses.fields(Severity)]
+COLUMNS = [
+  "file",
+  "status",
+  "reason",
+  "width",
+  "height",
+  "infected_pixels",
+  "infected_percent_of_film",
+  *(f"infected_percent_of_{'lungs' if part == 'percent' else part}" for part in _PARTS),
+  "mean_confidence",
+  "model",
+  "warnings",
+]
+
+
+def line(name: str, model: str, prediction: Prediction) -> str:
+  """The line of a film that was predicted."""
+  height, width = prediction.film.shape
+  severity = prediction.severity
+  parts = [None if severity is None else getattr(severity, part) for part in _PARTS]
+  return _csv(
+    *(name, "done", "", width, height, int(prediction.mask.sum())),
+    *(_rounded(value, 2) for value in (prediction.infected_percent_of_film, *parts)),
+    *(_rounded(prediction.confidence, 4), model, "; ".join(prediction.warnings)),
+  )
+
+
+def failed_line(name: str, model: str, reason: str) -> str:
+  """The line of a film that could not be read, or whose results could not be written."""
+  values = {"file": name, "status": "failed", "reason": reason, "model": model}
+  return _csv(*(values.get(column, "") for column in COLUMNS))
+
+
+def _rounded(value: float | None, digits: int) -> str:
+  return "" if value is None else f"{value:.{digits}f}"
+
+
+def _csv(*values: object) -> str:
+  text = io.StringIO()
+  csv.writer(text, lineterminator="\n").writerow(values)
+  return text.getvalue()
+
+
+class Journal:
+  """The line of each film that is done, written at once, so that a run can go on after a kill."""
+
+  def __init__(self, output: pathlib.Path, shard: str):
+    """The journal of a shard, such as "-3-of-16", or of a whole run, "", in the run's folder."""
+    self._output = output
+    self._path = output / f".predictions{shard}.jsonl"
+    self.table = output / f"predictions{shard}.csv"
+
+  def exists(self) -> bool:
+    return self._path.exists() or self.table.exists()
+
+  def done(self) -> dict[str, str]:
+    """Lines by key, of the films that runs in this folder have done, whole ones and shards."""
+    lines = {}
+    for path in sorted(self._output.glob(".predictions*.jsonl")):
+      with path.open("rb") as file:
+        for entry in file:
+          with contextlib.suppress(ValueError):  # A kill may have cut an entry.
+            key, text = json.loads(entry)
+            lines[key] = text
+    return lines
+
+  def append(self, key: str, text: str) -> None:
+    """Adds a film's line, on a line of its own even where a kill has cut the one before."""
+    with self._path.open("ab") as file:
+      file.write(b"\n" + json.dumps([key, text]).encode() + b"\n")
+
+  def write_table(self, lines: Iterable[str]) -> None:
+    """Writes predictions.csv."""
+    write_whole(self.table, _csv(*COLUMNS) + "".join(lines))

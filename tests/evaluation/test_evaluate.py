@@ -1,0 +1,33 @@
+import flax.linen as nn
+import numpy as np
+import pytest
+
+from covseg import devices
+from covseg.evaluation.evaluate import Evaluator
+from input_pipeline.films import Films
+
+
+class _Thresholds(nn.Module):
+  """Calls bright pixels infected and, if asked to, not quite dark ones lung."""
+
+  has_lung: bool
+
+  @nn.compact
+  def __call__(self, images, train):
+    infection, lung = 100 * (images - 0.5), 100 * (images - 0.22)
+    return {"infection": infection, "lung": lung} if self.has_lung else {"infection": infection}
+
+
+@pytest.mark.parametrize("has_lung", [True, False])
+def test_predictions_are_those_of_each_film_in_turn(tiny_config, has_lung):
+  images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
+  films = Films(images, images > 200, None, list("abcde"), [""] * 5)
+  tiny_config.eval.batch_size = 2  # The last batch is padded.
+  found = Evaluator(tiny_config, _Thresholds(has_lung), devices.create_mesh(2), films).predict({}, "test")
+  assert (found.masks == (images > 127)).all()
+  expected = 1 / (1 + np.exp(-100 * (images / 255 - 0.5)))
+  assert found.probabilities == pytest.approx(expected, abs=1e-3)
+  if has_lung:
+    assert (found.lung_masks == (images > 56)).all()
+  else:
+    assert found.lung_masks is None
