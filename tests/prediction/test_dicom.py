@@ -139,7 +139,7 @@ def test_nothing_about_the_patient_is_printed(tmp_path):
   damaged = dicom(_FILM, PatientBirthDate="Roe^Jane", WindowCenter=5, WindowWidth=9)
   damaged = damaged.replace(b"5 ", b"Ro")  # The window's centre becomes part of a name.
   (tmp_path / "film.dcm").write_bytes(damaged[:-10])
-  code = "import sys; from covseg import film_files; film_files.read(sys.argv[1])"
+  code = "import sys; from covseg.prediction import film_files; film_files.read(sys.argv[1])"
   command = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "film.dcm")]
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
   last = done.stderr.strip().splitlines()[-1]

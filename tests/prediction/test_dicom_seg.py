@@ -56,7 +56,7 @@ def test_a_film_without_a_study_is_an_error_that_names_no_patient(tmp_path):
   (tmp_path / "film.dcm").write_bytes(dicom(_FILM, StudyInstanceUID=None, PatientName="Roe"))
   code = """
 import sys, pathlib, numpy as np
-from covseg import dicom_seg
+from covseg.prediction import dicom_seg
 from tests.test_dicom_seg import _prediction
 dicom_seg.segmentation(pathlib.Path(sys.argv[1]), _prediction((40, 48)), "model")
 """
