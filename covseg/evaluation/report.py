@@ -84,7 +84,9 @@ def html(
     figures: the figures to show.
     origin: where the predictions come from.
   """
-  template = string.Template(importlib.resources.files("covseg.evaluation").joinpath("report.html").read_text())
+  template = string.Template(
+    importlib.resources.files("covseg.evaluation").joinpath("report.html").read_text()
+  )
   labels = sorted(set(filter(None, films.labels)))
   return template.substitute(
     title=_text(f"{origin.name} on {origin.split}"),

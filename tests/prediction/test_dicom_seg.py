@@ -57,7 +57,7 @@ def test_a_film_without_a_study_is_an_error_that_names_no_patient(tmp_path):
   code = """
 import sys, pathlib, numpy as np
 from covseg.prediction import dicom_seg
-from tests.test_dicom_seg import _prediction
+from tests.prediction.test_dicom_seg import _prediction
 dicom_seg.segmentation(pathlib.Path(sys.argv[1]), _prediction((40, 48)), "model")
 """
   command = [sys.executable, "-W", "default", "-c", code, str(tmp_path / "film.dcm")]
