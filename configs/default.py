@@ -125,8 +125,10 @@ def get_config() -> ConfigDict:
   evaluation.batch_size = 16
   # Average the predictions of a film and of its mirror image.
   evaluation.flip = False
-  # Predict no infection where the lung head sees no lung.
+  # Infection is no likelier than lung; takes a lung head.
   evaluation.lung_only = False
+  # A film of which a smaller percentage is called infected is taken to have no infection.
+  evaluation.least_percent = 0.0
   # A pixel is called infected where its probability is above it.
   evaluation.threshold = 0.5
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+_NO_INFECTION = -10.0  # Logit of a probability of 0.00005.
+
 
 def to_network(images: jax.Array) -> jax.Array:
   """float32 (B, H, W, 1) in [0, 1] of uint8 images (B, H, W)."""
@@ -19,7 +21,7 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   Args:
     model: the network.
     config: `config.eval`. flip: average over the films and their mirror images. lung_only: infection is
-      no likelier than lung.
+      no likelier than lung. least_percent: films of which less is above `threshold` have no infection.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
   """
@@ -29,7 +31,14 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
-  return {head: x[..., 0] for head, x in logits.items()}
+  logits = {head: x[..., 0] for head, x in logits.items()}
+  if config.least_percent:
+    called = logits["infection"] > jax.scipy.special.logit(config.threshold)
+    too_little = called.mean(axis=(1, 2), keepdims=True) < config.least_percent / 100
+    logits["infection"] = jnp.where(
+      too_little, jnp.minimum(logits["infection"], _NO_INFECTION), logits["infection"]
+    )
+  return logits
 
 
 def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:
