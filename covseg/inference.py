@@ -34,7 +34,8 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   logits = {head: x[..., 0] for head, x in logits.items()}
   if config.least_percent:
     called = logits["infection"] > jax.scipy.special.logit(config.threshold)
-    too_little = called.mean(axis=(1, 2), keepdims=True) < config.least_percent / 100
+    num_pixels = called.shape[1] * called.shape[2]
+    too_little = called.sum(axis=(1, 2), keepdims=True) < config.least_percent / 100 * num_pixels
     logits["infection"] = jnp.where(
       too_little, jnp.minimum(logits["infection"], _NO_INFECTION), logits["infection"]
     )
