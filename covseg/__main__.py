@@ -5,6 +5,12 @@ import sys
 
 from covseg import command_line
 
+_DEFAULT_MODEL = "best"
+_MODEL = (
+  "a model that ships (the default is the best of them), a file that `release` wrote, or the workdir of a "
+  "run, whose best checkpoint it is"
+)
+
 
 def main() -> int | None:
   parser = argparse.ArgumentParser(prog="python -m covseg", description=__doc__)
@@ -29,8 +35,8 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     help="evaluate a run, or another system's masks, on a split",
     epilog="Example: python -m covseg evaluate --model=runs/unet --split=test --manual_dir=FOLDER",
   )
-  source = parser.add_mutually_exclusive_group(required=True)
-  source.add_argument("--model", help="the workdir of the run, whose best checkpoint is evaluated")
+  source = parser.add_mutually_exclusive_group()
+  source.add_argument("--model", help=_MODEL)
   source.add_argument("--predictions", help="a folder of PNG masks, each named by the id of its film")
   parser.add_argument("--split", default="validation", help="train, validation or test")
   parser.add_argument("--cohort", help="covid or all; by default that of the training")
@@ -51,10 +57,13 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
   from covseg.evaluation import evaluation_command  # Here, so that --help answers at once.
 
+  model = arguments.model
+  if model is None and arguments.predictions is None:
+    model = _DEFAULT_MODEL
   evaluation_command.run(
     evaluation_command.Request(
       split=arguments.split,
-      model=arguments.model,
+      model=model,
       predictions=arguments.predictions,
       dataset_fields={
         "name": arguments.dataset,
@@ -202,7 +211,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     epilog="Example: python -m covseg predict --model=runs/unet --output=out films/ film.dcm",
   )
   parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help="PNG, JPEG, TIFF or DICOM")
-  parser.add_argument("--model", required=True, help="the workdir of a run")
+  parser.add_argument("--model", default=_DEFAULT_MODEL, help=_MODEL)
   parser.add_argument("--output", required=True, help="folder of the results")
   parser.add_argument("--probabilities", action="store_true", help="also write maps of probability")
   parser.add_argument("--dicom-seg", action="store_true", help="also write DICOM Segmentation objects")
@@ -231,7 +240,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     help="a trained network in one file, for JAX or as ONNX",
     epilog="Example: python -m covseg export --model=runs/unet --output=unet.onnx",
   )
-  parser.add_argument("--model", required=True, help="the workdir of a run")
+  parser.add_argument("--model", default=_DEFAULT_MODEL, help=_MODEL)
   parser.add_argument("--output", required=True, help="a file that ends in .onnx or .stablehlo")
   parser.set_defaults(run=_export)
 

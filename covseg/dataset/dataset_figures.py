@@ -3,14 +3,17 @@
 import io
 from collections.abc import Sequence
 
+import jax
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
+from configs import default
 from covseg import pictures
 from covseg.dataset.duplicates import Pair
 from covseg.figure_style import COLORS, STYLE, WIDTH, files
+from input_pipeline.augmentation import TRANSFORMS, augment
 from input_pipeline.films import Films, resize_image, resize_mask
 
 _TILE = 128  # Pixels of a film on the contact sheet.
@@ -19,7 +22,8 @@ _PAIRS_IN_A_ROW = 6
 
 
 def draw(films: Films) -> dict[str, bytes]:
-  """Files of the paper's Figure 1 (a film and its mask) and Figure 2 (the infected area).
+  """Files of the paper's Figure 1 (a film and its mask), of its Figure 2 (the infected area), and of what
+  augmentation does to that film and its mask.
 
   Args:
     films: of the training split; the film shown is that with the median infected area.
@@ -33,6 +37,7 @@ def draw(films: Films) -> dict[str, bytes]:
     return {
       **files("figure_1", _film_and_mask(films.images[median], films.masks[median])),
       **files("figure_2", _infected_area(infected_percent[infected])),
+      **files("augmentation", _augmentation(films.images[median], films.masks[median])),
     }
 
 
@@ -86,6 +91,26 @@ def _infected_area(infected_percent: np.ndarray) -> Figure:
   axes.set_ylabel("Films")
   axes.set_title(f"{len(infected_percent):,} training films with infection")
   axes.legend()
+  return figure
+
+
+def _augmentation(image: np.ndarray, mask: np.ndarray) -> Figure:
+  """The film as it is, and after each transform at the default strength, the mask moving with it."""
+  shown = {"as it is": (image, mask)}
+  for name in TRANSFORMS:
+    config = default.get_config().augment
+    config[name].probability = 1.0
+    images, masks = image[None, ..., None].astype(np.float32) / 255, mask[None, ..., None].astype(np.float32)
+    changed, moved = augment(config, jax.random.key(1), images, masks)
+    shown[name] = (np.asarray(255 * changed[0, ..., 0]).astype(np.uint8), np.asarray(moved[0, ..., 0] > 0))
+  figure = Figure(figsize=(WIDTH, 2.8))
+  grid = figure.subplots(2, -(-len(shown) // 2)).ravel()
+  for axes in grid:
+    axes.axis("off")
+  for axes, (name, (film, infection)) in zip(grid, shown.items(), strict=False):
+    film = np.repeat(film[..., None], 3, axis=-1)
+    axes.imshow(pictures.outlined(film, infection, pictures.TRUTH_COLOR))
+    axes.set_title(name)
   return figure
 
 

@@ -22,14 +22,15 @@ class Request:
 
   Attributes:
     split: a split of the dataset.
-    model: the workdir of a run, whose best checkpoint it is; None with `predictions`.
+    model: what `trained_model.load` takes; None with `predictions`.
     predictions: folder of another system's masks; None with `model`.
     dataset_fields: fields of `config.dataset` that differ from the training's, or from the defaults where
       there is no model; None for those that do not.
     threshold: the probability above which a pixel is infected; None for that of the configuration.
     duplicates: CSV file of near-duplicates; None for no such list.
     chosen_films: ids of films for a figure of their own.
-    output: folder of the results; None for evaluation/<split> in the workdir, or in the folder of masks.
+    output: folder of the results; None for evaluation/<split> in the workdir, or in the folder of masks, and
+      for evaluation/<model>/<split> here where the model is a file.
   """
 
   split: str
@@ -69,6 +70,8 @@ def run(request: Request) -> None:
     duplicates = near_duplicates.read(file, films.ids, request.split)
   source = pathlib.Path(request.model or request.predictions).expanduser()
   folder = Workdir(source).evaluation(request.split)
+  if trained and not source.is_dir():  # A model in a file.
+    folder = pathlib.Path("evaluation", source.stem, request.split)
   if request.output is not None:
     folder = pathlib.Path(request.output).expanduser()
   if trained:

@@ -85,7 +85,6 @@ def test_what_is_not_there_is_named(whole_run, tmp_path):
   [
     (["--help"], 0, "evaluate"),
     (["evaluate", "--help"], 0, "Example: python -m covseg evaluate"),
-    (["evaluate"], 2, "--model"),
     (["evaluate", "--model=x", "--predictions=y"], 2, "not allowed with"),
     (["evalute", "--model=x"], 2, "evaluate"),
     (["evaluate", "--model=/absent"], 1, "no such folder or file"),
