@@ -111,20 +111,20 @@ def _add_release(commands: argparse._SubParsersAction) -> None:
   )
   parser.add_argument("--model", required=True, help="the workdir of the run")
   parser.add_argument("--output", required=True, help="the file, NAME.safetensors")
+  parser.add_argument(
+    "--set",
+    action="append",
+    default=[],
+    metavar="eval.FIELD=VALUE",
+    help="how it predicts, where that is not how the run was evaluated, as --set eval.flip=true",
+  )
   parser.set_defaults(run=_release)
 
 
 def _release(arguments: argparse.Namespace) -> None:
-  import pathlib
+  from covseg import release
 
-  from covseg import model_files, trained_model
-
-  output = pathlib.Path(arguments.output).expanduser()
-  if output.suffix != ".safetensors":
-    raise ValueError(f"--output={output} must end in .safetensors, by which commands know such a file.")
-  trained = trained_model.load(arguments.model)
-  model_files.save(output, trained.config, trained.variables, trained.step)
-  print(f"{output}: {output.stat().st_size / 1e6:.1f} MB. Use it with --model={output}")
+  release.run(arguments.model, arguments.output, arguments.set)
 
 
 def _add_dataset(commands: argparse._SubParsersAction) -> None:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from covseg import model_files, trained_model
+from covseg import model_files, release, trained_model
 
 
 def _logits(trained):
@@ -39,3 +39,24 @@ def test_a_file_with_missing_weights_names_them(whole_run, tmp_path):
   model_files.save(file, run.config, {**run.variables, **variables}, run.step)
   with pytest.raises(ValueError, match="2 missing: params/heads/infection/bias"):
     trained_model.load(str(file))
+
+
+def test_a_model_is_released_with_another_way_to_predict(whole_run, tmp_path):
+  release.run(str(whole_run), str(tmp_path / "flipped.safetensors"), ["eval.flip=true"])
+  assert trained_model.load(str(tmp_path / "flipped.safetensors")).config.eval.flip is True
+
+
+@pytest.mark.parametrize(
+  "output, change, message",
+  [
+    ("model.bin", "eval.flip=true", "must end in .safetensors"),
+    ("model.safetensors", "eval.flop=true", "expected eval.FIELD=VALUE"),
+    ("model.safetensors", "seed=1", "expected eval.FIELD=VALUE"),
+    ("model.safetensors", "eval.flip=yes", "is not a value"),
+    ("model.safetensors", "eval.lung_only=true", "lung head"),
+  ],
+)
+def test_what_cannot_be_released_is_not_written(whole_run, tmp_path, output, change, message):
+  with pytest.raises(ValueError, match=message):
+    release.run(str(whole_run), str(tmp_path / output), [change])
+  assert not list(tmp_path.iterdir())
