@@ -2,8 +2,8 @@
 
 python main.py --config=configs/all_films.py --config.dataset.manual_dir=FOLDER --workdir=runs/all_films
 
-Validation, threshold 0.5: with_negatives (932 films) Dice 0.861, IoU 0.810, sensitivity 0.955, specificity 0.968;
-per image over the 466 COVID-19 films Dice 0.753, IoU 0.653. Best at epoch 1 of 3; 9 min on 2 CPU cores.
+Validation, threshold 0.5: with_negatives (932 films) Dice 0.861, IoU 0.810, sensitivity 0.955, specificity
+0.968; per image over the 466 COVID-19 films Dice 0.753, IoU 0.653. Best at epoch 1 of 3; 9 min on 2 cores.
 """
 
 from ml_collections import ConfigDict

@@ -2,9 +2,9 @@
 
 python main.py --config=configs/best.py --config.dataset.manual_dir=FOLDER --workdir=runs/best
 
-Validation (466 COVID-19 films, per-image mean, threshold 0.5): Dice 0.794, IoU 0.692; averaged with the mirror
-image and bounded by the lungs, as it is released, 0.797 and 0.696. Best at epoch 16; later ones were no better,
-and the run was ended after 19 of 26, after 52 min on 2 CPU cores that had other work, too.
+Validation (466 COVID-19 films, per-image mean, threshold 0.5): Dice 0.794, IoU 0.692; averaged with the
+mirror image and bounded by the lungs, as it is released, 0.797 and 0.696. Best at epoch 16; no later one was
+better, and the run was ended after 19 of 26, after 52 min on 2 CPU cores that had other work, too.
 """
 
 from ml_collections import ConfigDict
