@@ -75,13 +75,14 @@ def test_a_stopped_run_saves_and_goes_on(planned, tmp_path, capsys):
       time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGINT)
 
+  before = signal.getsignal(signal.SIGINT)
   threading.Thread(target=stop).start()
   with pytest.raises(SystemExit) as exit:
     sweep.run(file, str(tmp_path / "runs"), (1, 1), ())
   assert exit.value.code == 1
   assert "Stopped; the same command goes on from there." in capsys.readouterr().out
   assert (run.workdir / "saved").exists()
-  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+  assert signal.getsignal(signal.SIGINT) is before
   sweep.run(file, str(tmp_path / "runs"), (1, 1), ())
   assert sweep.is_done(run)
 
