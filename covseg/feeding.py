@@ -50,7 +50,9 @@ def create_take_steps(
   if "lung" in config.model.heads:
     arrays["lung_mask"] = "lung_masks"
   share = devices.share_of_batch(config.batch_size)
-  gigabytes = len(arrays) * len(reader) * max(config.image_size, config.eval.image_size) ** 2 / 1e9
+  gigabytes = (
+    (2 + reader.has_lung_masks) * len(reader) * max(config.image_size, config.eval.image_size) ** 2 / 1e9
+  )
   if gigabytes > config.dataset.memory_limit_gb:
     logger.info("The training films (%.1f GB in memory) are read as they are needed.", gigabytes)
     batches = streamed_batches(reader, config.image_size, order, first_step, share)

@@ -55,9 +55,10 @@ def load(name: str) -> TrainedModel:
   Raises:
     FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated.
   """
-  file = model_files.RELEASED / f"{name}.safetensors"
-  if name in model_files.released() or name.endswith(".safetensors"):
-    file = file if name in model_files.released() else pathlib.Path(name).expanduser()
+  file = pathlib.Path(name).expanduser()
+  if name in model_files.released():
+    file = model_files.RELEASED / f"{name}.safetensors"
+  if file.suffix == ".safetensors":
     config, variables, step = model_files.load(file)
     return TrainedModel(name, config, create_model(config.model), variables, step)
   workdir = Workdir(name)
