@@ -42,7 +42,9 @@ def get_config() -> ConfigDict:
 
   config.model = model = ConfigDict()
   model.name = "unet"
-  # What is segmented: ("infection",) or ("infection", "lung").
+  # What it tells: "infection", at each pixel; perhaps "lung", at each pixel; perhaps "presence", of the
+  # whole film: whether it has an infection. Then the infection at a pixel is learnt from films that have one,
+  # and predicted as the product of both probabilities.
   model.heads = ("infection",)
   # Channels of the first level; each level below has twice as many.
   model.base_features = 32
@@ -75,6 +77,8 @@ def get_config() -> ConfigDict:
   loss.focal_tversky_gamma = 4 / 3
   # Of the lung head's binary cross-entropy, where there is one.
   loss.lung_weight = 0.5
+  # Of the presence head's.
+  loss.presence_weight = 0.5
 
   config.optimizer = optimizer = ConfigDict()
   # adam or adamw.

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from configs import default
 from covseg.losses import LOSSES
 from covseg.models import NETWORKS, create_model
+from covseg.models.blocks import HEADS
 from covseg.models.encoder_decoder import DECODERS
 from covseg.models.encoders import RESNETS
 from covseg.optimizers import OPTIMIZERS, SCHEDULES
@@ -68,8 +69,10 @@ def check(config: ConfigDict) -> None:
   if not 0 < fields["eval.threshold"] < 1:
     raise ValueError(f"eval.threshold={fields['eval.threshold']} must lie between 0 and 1.")
   heads = fields["model.heads"]
-  if tuple(heads) not in (("infection",), ("infection", "lung")):
-    raise ValueError(f"model.heads={heads!r} is not known; it is ('infection',) or ('infection', 'lung').")
+  if heads[:1] != ["infection"] or sorted(set(heads)) != sorted(heads) or not {*heads} <= {*HEADS}:
+    raise ValueError(
+      f"model.heads={heads!r} is not known; it is 'infection', and others of {HEADS} after it."
+    )
   if fields["eval.lung_only"] and "lung" not in heads:
     raise ValueError("eval.lung_only takes a network with a lung head, model.heads=('infection', 'lung').")
   parts = ["dataset.negative_share", "optimizer.ema_decay", "optimizer.encoder_factor", "model.dropout"]

@@ -1,4 +1,4 @@
-"""What a network says of films: logits of infection, and of lung, at each pixel."""
+"""What a model says of films: logits of infection, and of lung, at each pixel."""
 
 from typing import Any
 
@@ -16,7 +16,10 @@ def to_network(images: jax.Array) -> jax.Array:
 
 
 def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Array) -> dict[str, jax.Array]:
-  """Logits {head: float32 (B, H, W)} of films, at the network's size.
+  """Logits of films, {"infection": float32 (B, H, W)} at the network's size, and "lung" if it has that head.
+
+  Where it has the presence head, the probability of infection at a pixel is the product of two: that the
+  film has one, and that it is at this pixel if it has.
 
   Args:
     model: the network.
@@ -29,6 +32,8 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   if config.flip:
     mirrored = model.apply(variables, inputs[:, :, ::-1], train=False)
     logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
+  if "presence" in logits:
+    logits["infection"] = _logit_of_product(logits["infection"], logits.pop("presence"))
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   logits = {head: x[..., 0] for head, x in logits.items()}
@@ -40,6 +45,14 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
       too_little, jnp.minimum(logits["infection"], _NO_INFECTION), logits["infection"]
     )
   return logits
+
+
+def _logit_of_product(a: jax.Array, b: jax.Array) -> jax.Array:
+  """Logit of the product of the probabilities whose logits are a and b.
+
+  As 1 / p - 1 is exp(-logit), it is -log((1 + exp(-a)) (1 + exp(-b)) - 1).
+  """
+  return -jnp.logaddexp(jnp.logaddexp(-a, -b), -a - b)
 
 
 def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:

@@ -95,16 +95,22 @@ def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array
   """Function of a network's outputs and the masks of its heads, {head: float32 (B, H, W, 1)}.
 
   It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary
-  cross-entropy of the lungs where there is a head for them: float32 (B,). Where the network has
+  cross-entropy of the lungs where there is a head for them: float32 (B,). Where there is a head that
+  tells whether a film has an infection, the loss of the infection counts for those that have one, and
+  `config.presence_weight` times the binary cross-entropy of that head is added. Where the network has
   auxiliary outputs (deep supervision), it is the mean over them and the main one.
   """
   function = LOSSES[config.name]
   fields = {name: config[name] for name in inspect.signature(function).parameters if name in config}
   infection_loss = functools.partial(function, **fields)
-  lung_weight = config.lung_weight
+  lung_weight, presence_weight = config.lung_weight, config.presence_weight
 
   def loss_of(outputs: Outputs, masks: Mapping[str, jax.Array]) -> jax.Array:
     loss = infection_loss(logits=outputs["infection"], masks=masks["infection"])
+    if "presence" in outputs:
+      present = masks["infection"].max(axis=_PIXELS, keepdims=True)
+      loss *= present[:, 0, 0, 0]
+      loss += presence_weight * bce(logits=outputs["presence"], masks=present)
     if "lung" in outputs:
       loss += lung_weight * bce(logits=outputs["lung"], masks=masks["lung"])
     return loss

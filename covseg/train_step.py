@@ -19,7 +19,7 @@ from input_pipeline.augmentation import augment
 Batch = dict[str, jax.Array]
 Update = Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]
 
-MASKS = {"infection": "mask", "lung": "lung_mask"}  # Of each head, in a batch.
+MASKS = {"infection": "mask", "lung": "lung_mask"}  # Of each head that segments, in a batch.
 
 
 def create_train_step(
@@ -63,7 +63,7 @@ def create_resident_train_steps(
 def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation) -> Update:
   """Function of a state and a batch: the state after one step, and the batch's mean loss, float32 ()."""
   loss_of = create_loss(config.loss)
-  heads = tuple(config.model.heads)
+  heads = tuple(head for head in config.model.heads if head in MASKS)
   ema_decay = config.optimizer.ema_decay
 
   def update(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from configs import default
 from covseg import inference
@@ -42,6 +43,24 @@ def test_lung_only_bounds_infection_by_lung(config):
   logits = _predict(config, np.ones((1, 4, 6, 1), np.float32))
   assert (logits["infection"][..., :3] == 3).all()
   assert (logits["infection"][..., 3:] == -3).all()
+
+
+class _WithPresence(nn.Module):
+  @nn.compact
+  def __call__(self, images, train):
+    return {
+      "infection": 60 * images - 30,
+      "presence": jnp.array([-40.0, -1.0, 2.0, 40.0])[:, None, None, None],
+    }
+
+
+def test_infection_is_the_product_of_presence_and_infection_if_present(config):
+  images = np.tile(np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4, 1), (4, 1, 1, 1))
+  found = jax.jit(lambda x: inference.predict(_WithPresence(), config, {}, x))(images)
+  assert found.keys() == {"infection"}
+  presence = scipy.special.expit(np.array([-40.0, -1.0, 2.0, 40.0]))
+  expected = presence[:, None, None] * scipy.special.expit(60.0 * images[..., 0].astype(float) - 30)
+  np.testing.assert_allclose(found["infection"], scipy.special.logit(expected), rtol=1e-4)
 
 
 def test_a_film_with_too_little_infection_has_none(config):

@@ -114,3 +114,18 @@ def test_lung_head_and_auxiliary_outputs_enter_the_loss():
   second = losses.bce(logits=-logits, masks=masks)
   outputs["auxiliary"] = ({"infection": -logits},)
   np.testing.assert_allclose(losses.create_loss(config)(outputs, targets), (first + second) / 2, rtol=1e-6)
+
+
+def test_with_a_presence_head_only_films_with_infection_teach_where_it_is():
+  logits, masks = _random()
+  masks[1] = 0
+  presence = np.linspace(-1, 1, len(masks), dtype=np.float32).reshape(-1, 1, 1, 1)
+  config = default.get_config().loss
+  config.presence_weight = 0.25
+  present = masks.max(axis=(1, 2, 3))
+  assert 0 < present.sum() < len(present)
+  loss = losses.create_loss(config)({"infection": logits, "presence": presence}, {"infection": masks})
+  of_films = losses.bce(logits=presence, masks=present.reshape(presence.shape))
+  np.testing.assert_allclose(
+    loss, present * losses.bce(logits=logits, masks=masks) + 0.25 * of_films, rtol=1e-6
+  )

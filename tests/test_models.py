@@ -113,15 +113,15 @@ def test_encoder_gives_features_at_five_strides(name):
 def test_logits_have_the_size_of_the_images_whatever_the_heads(name, size):
   decoders = ("unet", "fpn") if name in OVER_ENCODERS else ("unet",)
   for decoder in decoders:
-    model = _create(name, decoder=decoder).clone(heads=("infection", "lung"), dtype="bfloat16")
+    model = _create(name, decoder=decoder).clone(heads=blocks.HEADS, dtype="bfloat16")
     variables = _variable_shapes(model)
     assert {x.dtype for x in jax.tree.leaves(variables)} == {np.dtype("float32")}
     images = jnp.zeros((2, *size, 1))
     logits = jax.eval_shape(lambda v, m=model, x=images: m.apply(v, x, train=False), variables)
     in_training, updated = jax.eval_shape(lambda v, m=model, x=images: _train_mode(m, v, x), variables)
-    assert in_training.keys() - {"auxiliary"} == logits.keys() == {"infection", "lung"}
-    for array in jax.tree.leaves((logits, in_training)):
-      assert array.shape == (2, *size, 1)
+    assert in_training.keys() - {"auxiliary"} == logits.keys() == set(blocks.HEADS)
+    for path, array in jax.tree_util.tree_leaves_with_path((logits, in_training)):
+      assert array.shape == ((2, 1, 1, 1) if path[-1].key == "presence" else (2, *size, 1))
       assert array.dtype == jnp.float32
     assert {x.dtype for x in jax.tree.leaves(updated)} <= {np.dtype("float32")}
 

@@ -30,8 +30,9 @@ def create_model(config: ConfigDict) -> nn.Module:
   """Linen module of `config.model`.
 
   `apply(variables, images, train=...)` maps float32 images (B, H, W, 1) in [0, 1] to logits,
-  {head: float32 (B, H, W, 1)}. In training, networks with deep supervision give an "auxiliary" besides,
-  a tuple of such dicts; those with dropout take rngs={"dropout": key}.
+  {head: float32 (B, H, W, 1)}, of the head "presence" (B, 1, 1, 1). In training, networks with deep
+  supervision give an "auxiliary" besides, a tuple of such dicts; those with dropout take
+  rngs={"dropout": key}.
 
   Raises:
     ValueError: a field was changed that the network does not have.

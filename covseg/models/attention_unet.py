@@ -16,7 +16,7 @@ class AttentionUNet(nn.Module):
 
   Attributes:
     base_features: channels of the first level; each level below has twice as many.
-    heads: what is segmented, "infection" and perhaps "lung".
+    heads: "infection", and perhaps "lung" and "presence".
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -35,12 +35,13 @@ class AttentionUNet(nn.Module):
       x = blocks.DoubleConv(self.base_features * 2**level)(x, train)
       skips.append(x)
       x = blocks.max_pool(x)
-    x = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
+    x = deepest = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
     for level in reversed(range(self.num_levels)):
       skip = AttentionGate(name=f"gate_{level}")(skips[level], x) if level else skips[level]
       x = blocks.UpConv(skip.shape[-1])(x)
       x = blocks.DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1), train)
-    return {head: logits[:, :h, :w] for head, logits in blocks.Heads(self.heads, name="heads")(x).items()}
+    outputs = blocks.Heads(self.heads, name="heads")(x, deepest)
+    return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
 
 
 class AttentionGate(nn.Module):

@@ -11,6 +11,8 @@ import numpy as np
 
 from covseg.models.convolution import conv3x3
 
+HEADS = ("infection", "lung", "presence")
+
 
 class Conv3x3(nn.Module):
   """3x3 convolution of stride 1 with zero padding and no bias."""
@@ -59,14 +61,18 @@ class UpConv(nn.Module):
 
 
 class Heads(nn.Module):
-  """A 1x1 convolution for each thing that is segmented: float32 logits {head: (B, H, W, 1)}."""
+  """A 1x1 convolution for each thing that is segmented: float32 logits {head: (B, H, W, 1)}.
+
+  The head "presence" tells of the whole film whether it has an infection, (B, 1, 1, 1), from the mean of
+  the encoder's deepest features.
+  """
 
   heads: tuple[str, ...] = ("infection",)
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
-    x = x.astype(jnp.float32)
-    return {head: nn.Conv(1, (1, 1), name=head)(x) for head in self.heads}
+  def __call__(self, x: jax.Array, deepest: jax.Array) -> dict[str, jax.Array]:
+    x, film = x.astype(jnp.float32), deepest.astype(jnp.float32).mean(axis=(1, 2), keepdims=True)
+    return {head: nn.Conv(1, (1, 1), name=head)(film if head == "presence" else x) for head in self.heads}
 
 
 def upsample(x: jax.Array) -> jax.Array:

@@ -18,7 +18,7 @@ class EncoderDecoder(nn.Module):
     decoder: "unet" (Ronneberger et al. 2015), or "fpn" (Kirillov et al. 2019, as Tahir et al. 2021
       used it); both as in segmentation_models_pytorch.
     decoder_features: channels of the U-Net decoder, from stride 16 to finer ones.
-    heads: what is segmented, "infection" and perhaps "lung".
+    heads: "infection", and perhaps "lung" and "presence".
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -38,5 +38,8 @@ class EncoderDecoder(nn.Module):
       decoder, resize = FPNDecoder(name="decoder"), resize_corners
     else:
       decoder, resize = UNetDecoder(self.decoder_features, name="decoder"), blocks.resize
-    outputs = blocks.Heads(self.heads, name="heads")(decoder(features, train))
-    return {head: resize(logits, padded.shape[1:3])[:, :h, :w] for head, logits in outputs.items()}
+    outputs = blocks.Heads(self.heads, name="heads")(decoder(features, train), features[-1])
+    return {
+      head: logits if head == "presence" else resize(logits, padded.shape[1:3])[:, :h, :w]
+      for head, logits in outputs.items()
+    }

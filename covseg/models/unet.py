@@ -12,7 +12,7 @@ class UNet(nn.Module):
 
   Attributes:
     base_features: channels of the first level; each level below has twice as many.
-    heads: what is segmented, "infection" and perhaps "lung".
+    heads: "infection", and perhaps "lung" and "presence".
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -31,8 +31,9 @@ class UNet(nn.Module):
       x = blocks.DoubleConv(self.base_features * 2**level)(x, train)
       skips.append(x)
       x = blocks.max_pool(x)
-    x = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
+    x = deepest = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
       x = blocks.DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1), train)
-    return {head: logits[:, :h, :w] for head, logits in blocks.Heads(self.heads, name="heads")(x).items()}
+    outputs = blocks.Heads(self.heads, name="heads")(x, deepest)
+    return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)

@@ -16,7 +16,7 @@ class UNetBaseline(nn.Module):
     base_features: channels of the first level; each level below has twice as many.
     dropout: share of the values dropped in training at the end of the contracting path: after its
       last two levels, as in the authors' Caffe model.
-    heads: what is segmented, "infection" and perhaps "lung".
+    heads: "infection", and perhaps "lung" and "presence".
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -39,10 +39,12 @@ class UNetBaseline(nn.Module):
       if level < self.num_levels:
         skips.append(x)
         x = blocks.max_pool(x)
+    deepest = x
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
       x = _DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1))
-    return {head: logits[:, :h, :w] for head, logits in blocks.Heads(self.heads, name="heads")(x).items()}
+    outputs = blocks.Heads(self.heads, name="heads")(x, deepest)
+    return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
 
 
 class _DoubleConv(nn.Module):

@@ -19,7 +19,7 @@ class UNetPlusPlus(nn.Module):
     base_features: channels of the first level; each level below has twice as many.
     prune_to: at inference, 1 to 4 gives the logits of X(0, prune_to) and computes no node that they do
       not need; 0 gives the mean of all four. Parameters and training are the same for each.
-    heads: what is segmented, "infection" and perhaps "lung".
+    heads: "infection", and perhaps "lung" and "presence".
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -52,7 +52,7 @@ class UNetPlusPlus(nn.Module):
         nodes[level, column] = self._node(level, column)(x, train)
 
     columns = range(1 if whole else depth, depth + 1)
-    outputs = [blocks.Heads(self.heads, name=f"heads_{i}")(nodes[0, i]) for i in columns]
+    outputs = [blocks.Heads(self.heads, name=f"heads_{i}")(nodes[0, i], nodes[i, 0]) for i in columns]
     outputs = jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
     if train:
       return {**outputs[-1], "auxiliary": tuple(outputs[:-1])}
