@@ -1,11 +1,11 @@
-r"""One ingredient at a time, added to the paper's recipe at the size of `table1.py`; docs/ablation.md has the result.
+r"""One ingredient at a time, added to the paper's recipe at the size of `table1.py`.
 
   python -m covseg sweep --config=configs/sweeps/ablation.py --workdir=runs/ablation \
     --set dataset.manual_dir=FOLDER
   python -m covseg compare runs/ablation/paper runs/ablation
 
-128 px, 16 channels at the first level, 3 epochs, 2 seeds. Ingredients that pay off late (augmentation, averages,
-a falling rate) are at a disadvantage here.
+128 px, 16 channels at the first level, 3 epochs, 2 seeds. Ingredients that pay off late (augmentation,
+averages, a falling rate) are at a disadvantage here. docs/ablation.md has the result.
 """
 
 from covseg.experiments.sweep import Entry
