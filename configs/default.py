@@ -115,6 +115,8 @@ def get_config() -> ConfigDict:
   augment.crop = ConfigDict({"probability": 0.0, "strength": 0.2})
   # Shifts of a grid of 5x5 points, part of the side.
   augment.elastic = ConfigDict({"probability": 0.0, "strength": 0.03})
+  # Standard deviation of a Gaussian filter, part of the side, as films of low resolution have.
+  augment.blur = ConfigDict({"probability": 0.0, "strength": 0.006})
   # Added to grey values in [0, 1].
   augment.brightness = ConfigDict({"probability": 0.0, "strength": 0.1})
   # Of the factor, and of the exponent, the logarithm.

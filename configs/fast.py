@@ -13,4 +13,5 @@ def get_config() -> ConfigDict:
   config.num_epochs = 12
   config.dataset.negative_share = 0.5
   config.model.heads = ("infection", "lung", "presence")
+  config.augment.blur.probability = 0.3
   return config

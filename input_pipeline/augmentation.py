@@ -14,6 +14,7 @@ TRANSFORMS = (
   "shift",
   "crop",
   "elastic",
+  "blur",
   "brightness",
   "contrast",
   "gamma",
@@ -64,6 +65,8 @@ def augment(
   def per_image(name: str) -> jax.Array:
     return amounts(name)[:, :, None, None]  # (B, 1, 1, 1)
 
+  if config.blur.probability:
+    images = _blurred(images, jnp.abs(amounts("blur")))
   if _any(config, "brightness", "contrast", "gamma", "noise"):
     images = mean + (images - mean) * jnp.exp(per_image("contrast")) + per_image("brightness")
     images = jnp.clip(images, 1e-6, 1) ** jnp.exp(per_image("gamma"))
@@ -87,6 +90,19 @@ def _displacements(key: jax.Array, strength: jax.Array, shape: tuple[int, ...]) 
   batch = shape[0]
   grid = jax.random.uniform(key, (batch, _ELASTIC_POINTS, _ELASTIC_POINTS, 2), minval=-1.0)
   return jax.image.resize(grid * strength[:, :, None, None], shape, "cubic")
+
+
+def _blurred(images: jax.Array, deviations: jax.Array) -> jax.Array:
+  """Images (B, H, W, 1) through Gaussian filters of standard deviations (B, 1), part of the side."""
+
+  def weights(n: int) -> jax.Array:
+    """(B, n, n) of n pixels in each of n; within the image they sum to 1."""
+    distances = jnp.arange(n)[:, None] - jnp.arange(n)
+    pixels = jnp.maximum(n * deviations, 1e-3)  # At 0 it would be 0 / 0.
+    return jax.nn.softmax(-((distances / pixels[:, :, None]) ** 2) / 2)
+
+  _, h, w, _ = images.shape
+  return jnp.einsum("bhwc,bih,bjw->bijc", images, weights(h), weights(w))
 
 
 def _bilinear(x: jax.Array, points: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from configs import default
 from input_pipeline.augmentation import TRANSFORMS, augment
@@ -81,6 +82,20 @@ def test_rotation_is_by_degrees_about_the_middle():
     turned.append(np.rad2deg(np.arctan2(y, x) - np.arctan2(24 - 31.5, 36 - 31.5)))
     assert np.hypot(y, x) == pytest.approx(np.hypot(7.5, 4.5), abs=0.5)
   assert 3 < np.abs(turned).max() < 11
+
+
+def test_blur_is_a_gaussian_filter_of_up_to_its_part_of_the_side():
+  config = _config("blur")
+  config.blur.strength = 0.05
+  (before, masks_before), (images, masks) = _disks(), _augmented(config)
+  assert (masks == masks_before).all()
+  np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), before.mean(axis=(1, 2, 3)), rtol=1e-3)
+  deviations = np.linspace(0, 0.05 * 64, 641)
+  filtered = [scipy.ndimage.gaussian_filter(before[0, ..., 0], s) for s in deviations]
+  for image in images[..., 0]:
+    errors = [np.abs(image - x)[10:-10, 10:-10].max() for x in filtered]
+    assert min(errors) < 5e-3
+    assert 0 < deviations[np.argmin(errors)] <= 0.05 * 64
 
 
 def test_shift_stays_within_its_part_of_the_side():
