@@ -5,14 +5,15 @@ import concurrent.futures
 import dataclasses
 import errno
 import hashlib
+import itertools
 import os
 import pathlib
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -67,8 +68,11 @@ def run(
   if not found:
     raise ValueError("There is no PNG, JPEG, TIFF or DICOM file in what was named.")
   folder.mkdir(parents=True, exist_ok=True)
-  work = _Work(predictor.load(model), folder, wanted, journal.done() if resume else {})
-  failed, lines = 0, []
+  loaded = predictor.load(model)
+  batch_size = min(loaded.trained.config.eval.batch_size, len(found))
+  loaded.warm_up(batch_size)
+  work = _Work(loaded, folder, wanted, journal.done() if resume else {}, batch_size)
+  failed, lines, began = 0, [], time.monotonic()
   films = tqdm(work.results(found), "predict", len(found), unit="film", disable=None)
   try:
     for film in films:
@@ -81,28 +85,39 @@ def run(
     journal.write_table(lines)
   except OSError as error:
     raise OSError(f"{folder} takes no more: {error.strerror}. Make room, and go on with --resume.") from error
-  print(f"{len(found) - failed} of {len(found)} films are predicted, {failed} failed; see {journal.table}")
+  print(
+    f"{len(found) - failed} of {len(found)} films are predicted, {failed} failed; see {journal.table}\n"
+    f"It took {time.monotonic() - began:.1f} s; in {work.network_seconds:.1f} s of them the network computed."
+  )
   return failed
 
 
 class _Work:
-  """Reading, prediction and writing, with threads on either side of the network."""
+  """Reading, prediction and writing, with threads on either side of the network.
 
-  def __init__(self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, str]):
-    self.done = done
-    self._model, self._folder, self._wanted = model, folder, wanted
+  Attributes:
+    done: the lines of an earlier run by the keys of their films.
+    network_seconds: for how long the network has computed.
+  """
+
+  def __init__(
+    self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, str], batch_size: int
+  ):
+    self.done, self.network_seconds = done, 0.0
+    self._model, self._folder, self._wanted, self._batch_size = model, folder, wanted, batch_size
     self._model_name = f"{model.trained.name} {model.trained.fingerprint}"
 
   def results(self, found: list[FoundFilm]) -> Iterator[_Film]:
     """Each film in turn, with its line or with its problem, after its results are written."""
-    batch_size = min(self._model.trained.config.eval.batch_size, len(found))
     threads = concurrent.futures.ThreadPoolExecutor(_NUM_THREADS)
+    network = concurrent.futures.ThreadPoolExecutor(1)
     try:
-      films = _ahead(threads, self._read, found, batch_size + _NUM_THREADS)
-      computed = self._with_logits(_batches(films, batch_size), batch_size)
-      yield from _ahead(threads, self._finish, computed, batch_size)
+      films = _ahead(threads, self._read, found, self._batch_size + _NUM_THREADS)
+      batches = _ahead(network, self._compute, _batches(films, self._batch_size), 1)
+      yield from _ahead(threads, self._finish, itertools.chain.from_iterable(batches), self._batch_size)
     finally:
-      threads.shutdown(cancel_futures=True)
+      for pool in (network, threads):
+        pool.shutdown(cancel_futures=True)
 
   def _read(self, found: FoundFilm) -> _Film:
     if found.problem:
@@ -119,28 +134,17 @@ class _Work:
     except (ValueError, MemoryError) as error:
       return self._failed(found, str(error) or "does not fit into memory")
 
-  def _with_logits(
-    self, batches: Iterable[list[_Film]], batch_size: int
-  ) -> Iterator[tuple[_Film, dict[str, np.ndarray]]]:
+  def _compute(self, films: list[_Film]) -> list[tuple[_Film, dict[str, np.ndarray]]]:
     """Each film with the network's logits, if it is for the network."""
-    for films, computing in _one_behind(self._dispatched(batches, batch_size)):
-      logits = {head: np.asarray(values) for head, values in computing.items()}
-      number = 0
-      for film in films:
-        if film.framed:
-          yield film, {head: values[number] for head, values in logits.items()}
-          number += 1
-        else:
-          yield film, {}
-
-  def _dispatched(
-    self, batches: Iterable[list[_Film]], batch_size: int
-  ) -> Iterator[tuple[list[_Film], dict[str, jax.Array]]]:
-    """Each batch with its logits, which the device may still be computing."""
-    for films in batches:
-      seen = [film.framed.seen for film in films if film.framed]
-      padded = seen + seen[-1:] * (batch_size - len(seen))  # One shape, compiled once.
-      yield films, self._model.logits(np.stack(padded)) if seen else {}
+    seen = [film.framed.seen for film in films if film.framed]
+    if not seen:
+      return [(film, {}) for film in films]
+    began = time.monotonic()
+    padded = np.stack(seen + seen[-1:] * (self._batch_size - len(seen)))  # One shape, compiled once.
+    logits = {head: np.asarray(values) for head, values in self._model.logits(padded).items()}
+    self.network_seconds += time.monotonic() - began
+    of_each = ({head: values[i] for head, values in logits.items()} for i in range(len(seen)))
+    return [(film, next(of_each) if film.framed else {}) for film in films]
 
   def _finish(self, computed: tuple[_Film, dict[str, np.ndarray]]) -> _Film:
     film, logits = computed
@@ -184,15 +188,6 @@ def _ahead(
       yield waiting.popleft().result()
   while waiting:
     yield waiting.popleft().result()
-
-
-def _one_behind(items: Iterable[T]) -> Iterator[T]:
-  """The items, each when the next one is there."""
-  before = []
-  for item in items:
-    yield from before
-    before = [item]
-  yield from before
 
 
 def _batches(films: Iterable[_Film], batch_size: int) -> Iterator[list[_Film]]:

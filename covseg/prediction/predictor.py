@@ -131,6 +131,11 @@ class Predictor:
     framed = frame(film.pixels, film.turn)
     return FramedFilm(film, framed, framed.to_network(film.pixels, self.trained.config.image_size))
 
+  def warm_up(self, batch_size: int) -> None:
+    """Compiles the network for batches of a size, or loads what was compiled before."""
+    size = self.trained.config.image_size
+    jax.block_until_ready(self.logits(np.zeros((batch_size, size, size), np.uint8)))
+
   def logits(self, seen: np.ndarray) -> dict[str, jax.Array]:
     """Logits of every head, float32 (B, h, w), of uint8 (B, h, w); computed while the caller goes on."""
     return self._apply(self._variables, seen)

@@ -3,9 +3,11 @@ import errno
 import functools
 import os
 import pathlib
+import re
 import resource
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -72,6 +74,22 @@ def test_the_command_gives_what_the_api_gives(whole_run, tmp_path):
     assert row["warnings"] == "; ".join(result.warnings)
     assert row["infected_percent_of_lungs"] == ""  # The network does not tell lungs.
     assert Image.open(tmp_path / "out" / "overlays" / name).mode == "P"
+
+
+def test_the_networks_time_is_told_apart_from_the_rest(whole_run, tmp_path, capfd, monkeypatch):
+  apply = predictor.Predictor.logits
+
+  def slowly(self, seen):
+    time.sleep(0.3)
+    return apply(self, seen)
+
+  _run(whole_run, tmp_path, _write(tmp_path / "films", _FILMS))  # What it compiles, it has compiled now.
+  monkeypatch.setattr(predictor.Predictor, "logits", slowly)
+  capfd.readouterr()
+  _run(whole_run, tmp_path, tmp_path / "films", output="again")
+  times = re.search(r"It took (.*) s; in (.*) s of them the network computed", capfd.readouterr().out)
+  whole, network = map(float, times.groups())
+  assert 0.2 < network <= whole < network + 5
 
 
 def test_patients_are_named_nowhere(whole_run, tmp_path, capfd):
