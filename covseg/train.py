@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import flax.linen as nn
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -59,7 +60,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   model = create_model(config.model)
   with Checkpoints(workdir.checkpoints) as checkpoints, _stop_on_signal() as stop_asked:
     state = _train(config, workdir, checkpoints, model, mesh, readers["train"], order, validation, stop_asked)
-    if stop_asked():
+    if stop_asked(int(state.step)):
       logger.info("Stopped at step %d; the same command goes on from there.", state.step)
       return
     best, _ = checkpoints.restore(checkpoints.best_step, like=state)
@@ -114,7 +115,7 @@ def _train(
   train_reader: FilmReader,
   order: TrainingOrder,
   validation: Films,
-  stop_asked: Callable[[], bool],
+  stop_asked: Callable[[int], bool],
 ) -> TrainState:
   """The state after the last epoch, or when a stop is asked for; every epoch is logged and saved."""
   num_steps = order.steps_per_epoch
@@ -140,7 +141,8 @@ def _train(
 
   with RunLog(workdir, config, num_steps, first_epoch, int(state.step)) as log:
     for epoch in range(first_epoch, config.num_epochs):
-      state = _train_epoch(take_steps, state, losses, num_steps, log, stop_asked)
+      last_step = (epoch + 1) * num_steps
+      state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
       if not np.isfinite(losses).all():
         bad = int(np.argmin(np.isfinite(losses)))
         raise FloatingPointError(
@@ -148,24 +150,25 @@ def _train(
           f"learning rate {config.optimizer.learning_rate:g}). Of the checkpoints in {workdir.checkpoints}: "
           f"{checkpoints.kept()} Try a smaller --config.optimizer.learning_rate in a new --workdir."
         )
+      step = int(state.step)
       counts = evaluator.count_pixels(state.variables())
-      counts = list(itertools.takewhile(lambda _: not stop_asked(), counts))
-      if stop_asked():
+      counts = list(itertools.takewhile(lambda _, step=step: not stop_asked(step), counts))
+      if stop_asked(step):
         if losses:
           checkpoints.save(state, epoch_losses=losses)
         break
       means = evaluate.summarize(np.stack(counts))["per_image"]
       log.epoch(
         epoch,
-        int(state.step),
+        step,
         train_loss=float(np.mean(losses)),
         val_dice=means["dice"],
         val_iou=means["iou"],
         val_pixel_accuracy=means["pixel_accuracy"],
       )
       checkpoints.save(state, val_dice=means["dice"])
-      if checkpoints.best_step == int(state.step):
-        log.samples(evaluator.samples(state.variables()), int(state.step))
+      if checkpoints.best_step == step:
+        log.samples(evaluator.samples(state.variables()), step)
       losses = []
   return state
 
@@ -175,8 +178,9 @@ def _train_epoch(
   state: TrainState,
   losses: list[float],
   num_steps: int,
+  last_step: int,
   log: RunLog,
-  stop_asked: Callable[[], bool],
+  stop_asked: Callable[[int], bool],
 ) -> TrainState:
   """The state after the steps that an epoch still lacks; earlier, if a stop is asked for or a loss is
   not finite.
@@ -192,7 +196,7 @@ def _train_epoch(
     log.steps(ended)
 
   steps_left = num_steps - len(losses)
-  while steps_left and not stop_asked() and np.isfinite(losses[-1:]).all():
+  while steps_left and not stop_asked(last_step - steps_left) and np.isfinite(losses[-1:]).all():
     state, dispatched = take_steps(state, steps_left)
     steps_left -= len(dispatched)
     if running is not None:
@@ -204,14 +208,14 @@ def _train_epoch(
 
 
 @contextlib.contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-  """Gives a function that tells whether SIGTERM or SIGINT has come; a second one acts at once.
+def _stop_on_signal() -> Iterator[Callable[[int], bool]]:
+  """Gives a function of a step that tells whether SIGTERM or SIGINT has come; a second one acts at once.
 
-  Of several processes, one alone must not stop: there the signals act as ever, and a run goes on from
-  its last epoch.
+  Of several processes, one alone must not stop. They are told at the same step that SIGTERM has come to
+  one of them, provided that they ask at every step; SIGINT acts as ever.
   """
   if jax.process_count() > 1:
-    yield lambda: False
+    yield multihost_utils.reached_preemption_sync_point
     return
   received = []
 
@@ -221,7 +225,7 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
 
   previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
   try:
-    yield lambda: bool(received)
+    yield lambda _: bool(received)
   finally:
     for number, handler in previous.items():
       signal.signal(number, handler)

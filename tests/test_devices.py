@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -43,9 +45,15 @@ def _start(tmp_path, workdir, num_epochs, *flags, num_devices=1):
 
 
 def _finish(*processes):
-  for process in processes:
-    _, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
+  """What each has printed as errors."""
+  try:
+    errors = [process.communicate(timeout=200)[1] for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
+  for process, text in zip(processes, errors, strict=True):
+    assert process.returncode == 0, text
+  return errors
 
 
 def _curve(tmp_path, workdir):
@@ -72,17 +80,22 @@ def _start_two_processes(tmp_path, workdir, num_epochs):
 
 
 def test_any_number_of_devices_and_processes_gives_the_curve_of_one_device(tmp_path):
-  _finish(_start(tmp_path, "one", 5))
+  _finish(_start(tmp_path, "eight", 3, num_devices=8))
+
+  # One of two processes is told to stop; both do, at the same step, and one process goes on from there.
+  processes = _start_two_processes(tmp_path, "two", 1000)
+  while not (tmp_path / "two" / "metrics.jsonl").exists() and processes[0].poll() is None:
+    time.sleep(0.01)
+  processes[1].terminate()
+  errors = _finish(*processes)
+  num_epochs = len(_curve(tmp_path, "two")) + 3
+  assert num_epochs < 1000
+  steps = {re.search(r"Stopped at step (\d+)", text)[1] for text in errors}
+  assert len(steps) == 1, steps
+  for workdir in ("one", "two"):
+    _finish(_start(tmp_path, workdir, num_epochs))
   expected = _curve(tmp_path, "one")
-  assert len(expected) == 5
-
-  _finish(_start(tmp_path, "eight", 5, num_devices=8))
-  _assert_same_curve(_curve(tmp_path, "eight"), expected)
-
-  # Two processes write the checkpoints of two epochs; one process goes on from there.
-  _finish(*_start_two_processes(tmp_path, "two", 2))
-  _assert_same_curve(_curve(tmp_path, "two"), expected[:2])
-  _finish(_start(tmp_path, "two", 5))
+  _assert_same_curve(_curve(tmp_path, "eight"), expected[:3])
   _assert_same_curve(_curve(tmp_path, "two"), expected)
 
 
