@@ -82,21 +82,25 @@ def upsample(x: jax.Array) -> jax.Array:
   return x.reshape(b, 2 * h, 2 * w, c)
 
 
-def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-  """(B, H, W, C) at another size, no smaller, bilinear.
+def resize(x: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:
+  """(B, H, W, C) at another size, no smaller, bilinear, as matrix products that take any batch.
 
-  What `jax.image.resize` does, as two matrix products that take a batch of unknown size, too.
+  Args:
+    x: what is resized.
+    size: the new H and W.
+    align_corners: whether the centres of the corner pixels stay in the corners, as PyTorch calls it; else
+      the corners of those pixels do, as in `jax.image.resize`.
   """
   if x.shape[1:3] == size:
     return x
-  rows, columns = (_interpolation(n, m).astype(x.dtype) for n, m in zip(x.shape[1:3], size, strict=True))
-  return jnp.einsum("bhwc,ih,jw->bijc", x, rows, columns)
 
+  def weights(n: int, m: int) -> np.ndarray:
+    """(m, n) of n pixels in each of m."""
+    middles = np.clip((np.arange(m) + 0.5) * n / m - 0.5, 0, n - 1)
+    positions = np.linspace(0, n - 1, m) if align_corners else middles
+    return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n))).astype(x.dtype)
 
-def _interpolation(n: int, m: int) -> np.ndarray:
-  """Weights (m, n) of n pixels in each of m over the same length."""
-  positions = np.clip((np.arange(m) + 0.5) * n / m - 0.5, 0, n - 1)
-  return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n)))
+  return jnp.einsum("bhwc,ih,jw->bijc", x, *map(weights, x.shape[1:3], size))
 
 
 def max_pool(x: jax.Array) -> jax.Array:

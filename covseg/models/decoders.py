@@ -3,7 +3,6 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from covseg.models import blocks
 
@@ -61,20 +60,5 @@ class FPNDecoder(nn.Module):
       x = nn.GroupNorm(32, epsilon=1e-5, dtype=x.dtype, name=f"norm_{level}_{i}")(x)
       x = nn.relu(x)
       if level > 2:
-        x = resize_corners(x, (2 * x.shape[1], 2 * x.shape[2]))
+        x = blocks.resize(x, (2 * x.shape[1], 2 * x.shape[2]), align_corners=True)
     return x
-
-
-def resize_corners(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-  """(B, H, W, C) at another size, bilinear, the centres of the corner pixels staying in the corners.
-
-  What PyTorch calls align_corners=True. `jax.image.resize` holds the corners of those pixels instead.
-  """
-  rows, columns = (_interpolation(n, m).astype(x.dtype) for n, m in zip(x.shape[1:3], size, strict=True))
-  return jnp.einsum("bhwc,ih,jw->bijc", x, rows, columns)
-
-
-def _interpolation(n: int, m: int) -> np.ndarray:
-  """Weights (m, n) of n values in each of m that are spread evenly from the first to the last."""
-  positions = np.linspace(0, n - 1, m)
-  return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n)))

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from covseg.models import blocks
-from covseg.models.decoders import FPNDecoder, UNetDecoder, resize_corners
+from covseg.models.decoders import FPNDecoder, UNetDecoder
 from covseg.models.encoders import ENCODERS
 
 DECODERS = ("unet", "fpn")
@@ -35,11 +35,12 @@ class EncoderDecoder(nn.Module):
     padded = blocks.pad_to_multiple(images.astype(self.dtype), 32)
     features = ENCODERS[self.encoder](name="encoder")(padded, train)
     if self.decoder == "fpn":
-      decoder, resize = FPNDecoder(name="decoder"), resize_corners
+      decoder = FPNDecoder(name="decoder")
     else:
-      decoder, resize = UNetDecoder(self.decoder_features, name="decoder"), blocks.resize
+      decoder = UNetDecoder(self.decoder_features, name="decoder")
     outputs = blocks.Heads(self.heads, name="heads")(decoder(features, train), features[-1])
-    return {
-      head: logits if head == "presence" else resize(logits, padded.shape[1:3])[:, :h, :w]
-      for head, logits in outputs.items()
-    }
+
+    def full_size(logits: jax.Array) -> jax.Array:
+      return blocks.resize(logits, padded.shape[1:3], align_corners=self.decoder == "fpn")[:, :h, :w]
+
+    return {head: x if head == "presence" else full_size(x) for head, x in outputs.items()}
