@@ -115,8 +115,9 @@ def _add_release(commands: argparse._SubParsersAction) -> None:
     "--set",
     action="append",
     default=[],
-    metavar="eval.FIELD=VALUE",
-    help="how it predicts, where that is not how the run was evaluated, as --set eval.flip=true",
+    metavar="FIELD=VALUE",
+    help="how it predicts, where that is not how the run was evaluated, as --set eval.flip=true or, of a "
+    "U-Net++, --set model.prune_to=2",
   )
   parser.set_defaults(run=_release)
 

@@ -13,7 +13,7 @@ def run(model: str, output: str, changes: Sequence[str]) -> None:
   Args:
     model: what `trained_model.load` takes.
     output: the file, NAME.safetensors.
-    changes: fields of `config.eval` that it predicts with, "eval.FIELD=VALUE".
+    changes: fields that it predicts with, "eval.FIELD=VALUE" or "model.prune_to=VALUE".
 
   Raises:
     OSError, ValueError: there is no such model or field, or the file cannot be written.
@@ -22,15 +22,13 @@ def run(model: str, output: str, changes: Sequence[str]) -> None:
   if path.suffix != ".safetensors":
     raise ValueError(f"--output={output} must end in .safetensors, by which commands know such a file.")
   trained = trained_model.load(model)
+  fields = [*(f"eval.{name}" for name in trained.config.eval), "model.prune_to"]
   for change in changes:
     field, _, value = change.partition("=")
-    group, _, name = field.partition(".")
-    if group != "eval" or name not in trained.config.eval:
-      raise ValueError(
-        f"--set {change}: expected eval.FIELD=VALUE, of the fields {', '.join(trained.config.eval)}."
-      )
+    if field not in fields:
+      raise ValueError(f"--set {change}: expected FIELD=VALUE, of the fields {', '.join(fields)}.")
     try:
-      trained.config.eval[name] = json.loads(value)
+      trained.config.update_from_flattened_dict({field: json.loads(value)})
     except (TypeError, ValueError) as error:
       raise ValueError(f"--set {change}: {value!r} is not a value of this field ({error}).") from error
   configuration.check(trained.config)

@@ -1,3 +1,4 @@
+import collections
 import json
 import os
 import signal
@@ -65,6 +66,20 @@ def test_a_failed_run_is_reported_at_the_end_and_done_ones_are_skipped(planned, 
   assert "1 of 3 runs failed" in out
   sweep.run(file, str(tmp_path / "runs"), (2, 3), ())
   assert capsys.readouterr().out == "1 runs, 1 of them done\n"
+
+
+@pytest.mark.parametrize(
+  "file", sorted((ROOT / "configs" / "sweeps").glob("[!_]*.py")), ids=lambda file: file.stem
+)
+def test_the_sweeps_that_ship_can_run(file, tmp_path):
+  runs = sweep.plan(str(file), tmp_path, ["dataset.manual_dir=data"])
+  for run in runs:
+    configuration.check(run.config)
+    assert run.config.dataset.manual_dir == "data"
+  # Each differs from the others by more than its seed.
+  assert len({configuration.to_json(run.config) for run in runs}) == len(runs)
+  seeds = collections.Counter(run.workdir.parent for run in runs)
+  assert set(seeds.values()) == {2}
 
 
 def test_a_stopped_run_saves_and_goes_on(planned, tmp_path, capsys):
