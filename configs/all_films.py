@@ -15,10 +15,12 @@ def get_config() -> ConfigDict:
   config = best.get_config()
   config.init_from = "best"
   config.num_epochs = 3
+  config.model.heads = ("infection", "lung", "presence")
   config.dataset.negative_share = 1.0
   config.optimizer.learning_rate = 2e-4
   config.optimizer.warmup_epochs = 0.0
   config.optimizer.ema_decay = 0.99
   config.eval.flip = True
   config.eval.lung_only = True
+  config.augment.blur.probability = 0.3
   return config
