@@ -23,12 +23,15 @@ class Worker:
   """A system in its process."""
 
   def __init__(self, system: str, films: str, arguments: argparse.Namespace):
+    system, _, num_devices = system.partition(":")
     command = [sys.executable, "-m", "benchmarks.worker", system, f"--films={films}"]
     command += [f"--base_features={arguments.base_features}", f"--batch_size={arguments.batch_size}"]
     command += ["--bfloat16"] if arguments.bfloat16 else []
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if system == "covseg":  # So that the first step includes compilation.
       environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    if num_devices:
+      environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={num_devices}"
     self._process = subprocess.Popen(
       command,
       stdin=subprocess.PIPE,
@@ -65,7 +68,12 @@ def main() -> None:
   parser.add_argument("--steps", type=int, default=3, help="Steps of a turn.")
   parser.add_argument("--epoch_films", type=int, default=96, help="Films of the epoch.")
   parser.add_argument("--manual_dir", help="Real films, from COVID-QU-Ex; without, synthetic ones.")
-  parser.add_argument("--systems", nargs="+", default=["covseg", "torch", "keras"])
+  parser.add_argument(
+    "--systems",
+    nargs="+",
+    default=["covseg", "torch", "keras"],
+    help="covseg and others to compare with it; covseg:8 is itself on 8 virtual devices of the CPU.",
+  )
   arguments = parser.parse_args()
 
   with tempfile.TemporaryDirectory() as folder:
