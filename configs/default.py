@@ -131,6 +131,9 @@ def get_config() -> ConfigDict:
   evaluation.batch_size = 16
   # Average the predictions of a film and of its mirror image.
   evaluation.flip = False
+  # Where there is a presence head: the film's probability of an infection counts. False where films are
+  # known to have one.
+  evaluation.presence = True
   # Infection is no likelier than lung; takes a lung head.
   evaluation.lung_only = False
   # A film of which a smaller percentage is called infected is taken to have no infection.

@@ -38,6 +38,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
   source = parser.add_mutually_exclusive_group()
   source.add_argument("--model", help=_MODEL)
   source.add_argument("--predictions", help="a folder of PNG masks, each named by the id of its film")
+  _add_changes(parser)
   parser.add_argument("--split", default="validation", help="train, validation or test")
   parser.add_argument("--cohort", help="covid or all; by default that of the training")
   parser.add_argument("--manual_dir", help="folder of the downloaded archive, if it has moved")
@@ -71,6 +72,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         "manual_dir": arguments.manual_dir,
         "data_dir": arguments.data_dir,
       },
+      changes=arguments.set,
       threshold=arguments.threshold,
       duplicates=arguments.duplicates,
       chosen_films=[film_id for film_id in arguments.films.split(",") if film_id],
@@ -111,15 +113,19 @@ def _add_release(commands: argparse._SubParsersAction) -> None:
   )
   parser.add_argument("--model", required=True, help="the workdir of the run")
   parser.add_argument("--output", required=True, help="the file, NAME.safetensors")
+  _add_changes(parser)
+  parser.set_defaults(run=_release)
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--set",
     action="append",
     default=[],
     metavar="FIELD=VALUE",
-    help="how it predicts, where that is not how the run was evaluated, as --set eval.flip=true or, of a "
-    "U-Net++, --set model.prune_to=2",
+    help="how the model predicts, where that is not how it does by itself: --set eval.threshold=0.3, --set "
+    "eval.flip=true or, of a U-Net++, --set model.prune_to=2; repeatable",
   )
-  parser.set_defaults(run=_release)
 
 
 def _release(arguments: argparse.Namespace) -> None:
@@ -213,6 +219,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
   )
   parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help="PNG, JPEG, TIFF or DICOM")
   parser.add_argument("--model", default=_DEFAULT_MODEL, help=_MODEL)
+  _add_changes(parser)
   parser.add_argument("--output", required=True, help="folder of the results")
   parser.add_argument("--probabilities", action="store_true", help="also write maps of probability")
   parser.add_argument("--dicom-seg", action="store_true", help="also write DICOM Segmentation objects")
@@ -229,6 +236,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     arguments.model,
     arguments.output,
     predict_command.Wanted(arguments.probabilities, arguments.dicom_seg),
+    changes=arguments.set,
     resume=arguments.resume,
     shard=arguments.shard,
   )
@@ -242,6 +250,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     epilog="Example: python -m covseg export --model=runs/unet --output=unet.onnx",
   )
   parser.add_argument("--model", default=_DEFAULT_MODEL, help=_MODEL)
+  _add_changes(parser)
   parser.add_argument("--output", required=True, help="a file that ends in .onnx or .stablehlo")
   parser.set_defaults(run=_export)
 
@@ -249,7 +258,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
 def _export(arguments: argparse.Namespace) -> None:
   from covseg.prediction import export_command  # Here, so that --help answers at once.
 
-  export_command.run(arguments.model, arguments.output)
+  export_command.run(arguments.model, arguments.output, arguments.set)
 
 
 if __name__ == "__main__":

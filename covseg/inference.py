@@ -18,8 +18,8 @@ def to_network(images: jax.Array) -> jax.Array:
 def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Array) -> dict[str, jax.Array]:
   """Logits of films, {"infection": float32 (B, H, W)} at the network's size, and "lung" if it has that head.
 
-  Where it has the presence head, the probability of infection at a pixel is the product of two: that the
-  film has one, and that it is at this pixel if it has.
+  Where it has the presence head and `config.presence`, the probability of infection at a pixel is the
+  product of two: that the film has one, and that it is at this pixel if it has.
 
   Args:
     model: the network.
@@ -32,8 +32,9 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   if config.flip:
     mirrored = model.apply(variables, inputs[:, :, ::-1], train=False)
     logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
-  if "presence" in logits:
-    logits["infection"] = _logit_of_product(logits["infection"], logits.pop("presence"))
+  presence = logits.pop("presence", None)
+  if presence is not None and config.presence:
+    logits["infection"] = _logit_of_product(logits["infection"], presence)
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   logits = {head: x[..., 0] for head, x in logits.items()}

@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import hashlib
+import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from covseg import model_files
+from covseg import configuration, model_files
 from covseg.checkpoints import Checkpoints
 from covseg.models import create_model
 from covseg.optimizers import create_optimizer
@@ -39,22 +41,40 @@ class TrainedModel:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """16 hexadecimal digits that differ between any two sets of weights."""
-    digest = hashlib.sha256(str(self.network).encode())
+    """16 hexadecimal digits that differ between any two sets of weights, and ways to predict with them."""
+    digest = hashlib.sha256(f"{self.network} {json.dumps(self.config.eval.to_dict())}".encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
       digest.update(jax.tree_util.keystr(path).encode())
       digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()[:16]
 
 
-def load(name: str) -> TrainedModel:
+def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
   """A model by name: one that ships, a file that `python -m covseg release` wrote, or a run's workdir.
 
-  Of a run it is the best checkpoint.
+  Args:
+    name: what it is called; of a run, it is the best checkpoint.
+    changes: how it predicts, where that differs, "eval.FIELD=VALUE" or "model.prune_to=VALUE" each.
 
   Raises:
-    FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated.
+    FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated, or
+      there is no such field or value.
   """
+  trained = _load(name)
+  fields = [*(f"eval.{name}" for name in trained.config.eval), "model.prune_to"]
+  for change in changes:
+    field, _, value = change.partition("=")
+    if field not in fields:
+      raise ValueError(f"--set {change}: expected FIELD=VALUE, of the fields {', '.join(fields)}.")
+    try:
+      trained.config.update_from_flattened_dict({field: json.loads(value)})
+    except (TypeError, ValueError) as error:
+      raise ValueError(f"--set {change}: {value!r} is not a value of this field ({error}).") from error
+  configuration.check(trained.config)
+  return dataclasses.replace(trained, network=create_model(trained.config.model))
+
+
+def _load(name: str) -> TrainedModel:
   file = pathlib.Path(name).expanduser()
   if name in model_files.released():
     file = model_files.RELEASED / f"{name}.safetensors"

@@ -61,6 +61,10 @@ def test_infection_is_the_product_of_presence_and_infection_if_present(config):
   presence = scipy.special.expit(np.array([-40.0, -1.0, 2.0, 40.0]))
   expected = presence[:, None, None] * scipy.special.expit(60.0 * images[..., 0].astype(float) - 30)
   np.testing.assert_allclose(found["infection"], scipy.special.logit(expected), rtol=1e-4)
+  config.presence = False  # The films are known to have one.
+  found = inference.predict(_WithPresence(), config, {}, images)
+  assert found.keys() == {"infection"}
+  np.testing.assert_allclose(found["infection"], 60 * images[..., 0] - 30, rtol=1e-5)
 
 
 def test_a_film_with_too_little_infection_has_none(config):

@@ -43,7 +43,11 @@ def test_a_file_with_missing_weights_names_them(whole_run, tmp_path):
 
 def test_a_model_is_released_with_another_way_to_predict(whole_run, tmp_path):
   release.run(str(whole_run), str(tmp_path / "flipped.safetensors"), ["eval.flip=true"])
-  assert trained_model.load(str(tmp_path / "flipped.safetensors")).config.eval.flip is True
+  flipped = trained_model.load(str(tmp_path / "flipped.safetensors"))
+  assert flipped.config.eval.flip is True
+  plain = trained_model.load(str(tmp_path / "flipped.safetensors"), ["eval.flip=false"])
+  assert plain.config.eval.flip is False
+  assert plain.fingerprint != flipped.fingerprint  # A prediction run is not resumed with the other.
 
 
 @pytest.mark.parametrize(

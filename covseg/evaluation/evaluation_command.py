@@ -26,6 +26,7 @@ class Request:
     predictions: folder of another system's masks; None with `model`.
     dataset_fields: fields of `config.dataset` that differ from the training's, or from the defaults where
       there is no model; None for those that do not.
+    changes: how the model predicts, as `trained_model.load` takes them.
     threshold: the probability above which a pixel is infected; None for that of the configuration.
     duplicates: CSV file of near-duplicates; None for no such list.
     chosen_films: ids of films for a figure of their own.
@@ -37,6 +38,7 @@ class Request:
   model: str | None = None
   predictions: str | None = None
   dataset_fields: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+  changes: Sequence[str] = ()
   threshold: float | None = None
   duplicates: str | None = None
   chosen_films: Sequence[str] = ()
@@ -50,7 +52,7 @@ def run(request: Request) -> None:
     OSError, ValueError: there is no such run, checkpoint, folder, data, split or film.
   """
   compilation.enable_cache()
-  trained = trained_model.load(request.model) if request.model is not None else None
+  trained = trained_model.load(request.model, request.changes) if request.model is not None else None
   config = trained.config if trained else default.get_config()
   changed = {name: value for name, value in request.dataset_fields.items() if value is not None}
   config.dataset.update(changed)

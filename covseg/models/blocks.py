@@ -63,15 +63,18 @@ class UpConv(nn.Module):
 class Heads(nn.Module):
   """A 1x1 convolution for each thing that is segmented: float32 logits {head: (B, H, W, 1)}.
 
-  The head "presence" tells of the whole film whether it has an infection, (B, 1, 1, 1), from the mean of
-  the encoder's deepest features.
+  The head "presence" tells of the whole film whether it has an infection, (B, 1, 1, 1), from the means and
+  maxima of the encoder's deepest features.
   """
 
   heads: tuple[str, ...] = ("infection",)
 
   @nn.compact
   def __call__(self, x: jax.Array, deepest: jax.Array) -> dict[str, jax.Array]:
-    x, film = x.astype(jnp.float32), deepest.astype(jnp.float32).mean(axis=(1, 2), keepdims=True)
+    x, deepest = x.astype(jnp.float32), deepest.astype(jnp.float32)
+    film = jnp.concatenate(
+      [pool(deepest, axis=(1, 2), keepdims=True) for pool in (jnp.mean, jnp.max)], axis=-1
+    )
     return {head: nn.Conv(1, (1, 1), name=head)(film if head == "presence" else x) for head in self.heads}
 
 

@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -31,12 +31,13 @@ TOLERANCE = 1e-4
 Apply = Callable[[Any], dict[str, Any]]
 
 
-def run(model: str, output: str) -> None:
+def run(model: str, output: str, changes: Sequence[str] = ()) -> None:
   """Writes a trained model to a file, and checks it against the live one.
 
   Args:
     model: a trained model, as `trained_model.load` takes it.
     output: the file; .onnx or .stablehlo tells its kind.
+    changes: how the model predicts, as `trained_model.load` takes them.
 
   Raises:
     ValueError: there is no such model or kind, the converter is missing, or the file computes something
@@ -48,7 +49,7 @@ def run(model: str, output: str) -> None:
     raise ValueError(f"--output={output}: expected a file that ends in {' or '.join(kinds)}.")
   write, read = kinds[path.suffix]
   compilation.enable_cache()
-  trained = trained_model.load(model)
+  trained = trained_model.load(model, changes)
   live = _probabilities(trained)
   write_whole(path, write(trained, live))
   difference = _largest_difference(trained, jax.jit(live), read(path))

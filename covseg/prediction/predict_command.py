@@ -11,7 +11,7 @@ import pathlib
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -41,7 +41,14 @@ class _Film:
 
 
 def run(
-  paths: list[str], model: str, output: str, wanted: Wanted, *, resume: bool = False, shard: str = "1/1"
+  paths: list[str],
+  model: str,
+  output: str,
+  wanted: Wanted,
+  *,
+  changes: Sequence[str] = (),
+  resume: bool = False,
+  shard: str = "1/1",
 ) -> int:
   """Predicts for all films among files and folders, and writes the results.
 
@@ -50,6 +57,7 @@ def run(
     model: a trained model, as `predictor.load` takes it.
     output: folder of the results.
     wanted: which results.
+    changes: how the model predicts, as `predictor.load` takes them.
     resume: whether to go on in a folder that has results.
     shard: "3/16" for the third of 16 parts of the films.
 
@@ -68,7 +76,7 @@ def run(
   if not found:
     raise ValueError("There is no PNG, JPEG, TIFF or DICOM file in what was named.")
   folder.mkdir(parents=True, exist_ok=True)
-  loaded = predictor.load(model)
+  loaded = predictor.load(model, tuple(changes))
   batch_size = min(loaded.trained.config.eval.batch_size, len(found))
   loaded.warm_up(batch_size)
   work = _Work(loaded, folder, wanted, journal.done() if resume else {}, batch_size)

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -159,17 +160,18 @@ class Predictor:
     )
 
 
-def load(model: str) -> Predictor:
+def load(model: str, changes: Sequence[str] = ()) -> Predictor:
   """The predictor of a trained model.
 
   Args:
-    model: the workdir of a run.
+    model: one that ships, a file that `python -m covseg release` wrote, or the workdir of a run.
+    changes: how it predicts, where that differs, such as "eval.threshold=0.3".
 
   Raises:
-    ValueError: there is no such run, or it has no validated checkpoint.
+    FileNotFoundError, ValueError: there is no such model, or field of its configuration.
   """
   compilation.enable_cache()
-  return Predictor(trained_model.load(model))
+  return Predictor(trained_model.load(model, changes))
 
 
 def _logit(probability: float) -> float:

@@ -301,7 +301,16 @@ def test_many_films_take_no_more_memory_than_few(whole_run, tmp_path):
     (["predict", "--help"], 0, "Example: python -m covseg predict"),
     (["predict", "--output=x", "--model=y"], 2, "FILE_OR_FOLDER"),
     (["predict", "FILMS", "--output=OUT", "--model=/absent"], 1, "no such folder"),
-    (["predict", "FILMS/bad.png", "--output=OUT", "--model=RUN"], 1, "bad.png is no PNG"),
+    (
+      ["predict", "FILMS/bad.png", "--output=OUT", "--model=RUN", "--set", "eval.flip=true"],
+      1,
+      "bad.png is no",
+    ),
+    (
+      ["predict", "FILMS", "--output=OUT", "--model=RUN", "--set", "eval.flop=true"],
+      1,
+      "expected FIELD=VALUE",
+    ),
   ],
 )
 def test_command_line(whole_run, tmp_path, arguments, status, expected):
