@@ -42,9 +42,8 @@ def get_config() -> ConfigDict:
 
   config.model = model = ConfigDict()
   model.name = "unet"
-  # What it tells: "infection", at each pixel; perhaps "lung", at each pixel; perhaps "presence", of the
-  # whole film: whether it has an infection. Then the infection at a pixel is learnt from films that have one,
-  # and predicted as the product of both probabilities.
+  # What it tells: "infection" of each pixel; perhaps "lung" of each pixel; perhaps "presence", whether the
+  # film has an infection at all. With that, the infection of pixels is learnt from films that have one.
   model.heads = ("infection",)
   # Channels of the first level; each level below has twice as many.
   model.base_features = 32
@@ -131,9 +130,9 @@ def get_config() -> ConfigDict:
   evaluation.batch_size = 16
   # Average the predictions of a film and of its mirror image.
   evaluation.flip = False
-  # Where there is a presence head: the film's probability of an infection counts. False where films are
-  # known to have one.
-  evaluation.presence = True
+  # In a film that has an infection with a smaller probability than this, by the presence head, infection is
+  # no likelier at any pixel than that; 0 where films are known to have one.
+  evaluation.least_presence = 0.0
   # Infection is no likelier than lung; takes a lung head.
   evaluation.lung_only = False
   # A film of which a smaller percentage is called infected is taken to have no infection.

@@ -75,8 +75,17 @@ def check(config: ConfigDict) -> None:
     )
   if fields["eval.lung_only"] and "lung" not in heads:
     raise ValueError("eval.lung_only takes a network with a lung head, model.heads=('infection', 'lung').")
-  parts = ["dataset.negative_share", "optimizer.ema_decay", "optimizer.encoder_factor", "model.dropout"]
-  for field in parts + [f"augment.{name}.probability" for name in TRANSFORMS]:
+  if fields["eval.least_presence"] and "presence" not in heads:
+    raise ValueError("eval.least_presence takes a network with a presence head; see model.heads.")
+  parts = [
+    "dataset.negative_share",
+    "optimizer.ema_decay",
+    "optimizer.encoder_factor",
+    "model.dropout",
+    "eval.least_presence",
+    *(f"augment.{name}.probability" for name in TRANSFORMS),
+  ]
+  for field in parts:
     if not 0 <= fields[field] <= 1:
       raise ValueError(f"{field}={fields[field]} must lie between 0 and 1.")
   model = create_model(config.model)  # Raises where a field does not go with the network.

@@ -18,13 +18,12 @@ def to_network(images: jax.Array) -> jax.Array:
 def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Array) -> dict[str, jax.Array]:
   """Logits of films, {"infection": float32 (B, H, W)} at the network's size, and "lung" if it has that head.
 
-  Where it has the presence head and `config.presence`, the probability of infection at a pixel is the
-  product of two: that the film has one, and that it is at this pixel if it has.
-
   Args:
     model: the network.
     config: `config.eval`. flip: average over the films and their mirror images. lung_only: infection is
-      no likelier than lung. least_percent: films of which less is above `threshold` have no infection.
+      no likelier than lung. least_presence: in films of which the presence head says with a smaller
+      probability that they have an infection, it is no likelier than that. least_percent: films of which
+      less is above `threshold` have no infection.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
   """
@@ -33,8 +32,10 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     mirrored = model.apply(variables, inputs[:, :, ::-1], train=False)
     logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
   presence = logits.pop("presence", None)
-  if presence is not None and config.presence:
-    logits["infection"] = _logit_of_product(logits["infection"], presence)
+  if presence is not None:
+    is_unlikely = jax.nn.sigmoid(presence) < config.least_presence
+    bounded = jnp.minimum(logits["infection"], presence)
+    logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   logits = {head: x[..., 0] for head, x in logits.items()}
@@ -46,14 +47,6 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
       too_little, jnp.minimum(logits["infection"], _NO_INFECTION), logits["infection"]
     )
   return logits
-
-
-def _logit_of_product(a: jax.Array, b: jax.Array) -> jax.Array:
-  """Logit of the product of the probabilities whose logits are a and b.
-
-  As 1 / p - 1 is exp(-logit), it is -log((1 + exp(-a)) (1 + exp(-b)) - 1).
-  """
-  return -jnp.logaddexp(jnp.logaddexp(-a, -b), -a - b)
 
 
 def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:

@@ -3,7 +3,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.special
 
 from configs import default
 from covseg import inference
@@ -48,23 +47,21 @@ def test_lung_only_bounds_infection_by_lung(config):
 class _WithPresence(nn.Module):
   @nn.compact
   def __call__(self, images, train):
-    return {
-      "infection": 60 * images - 30,
-      "presence": jnp.array([-40.0, -1.0, 2.0, 40.0])[:, None, None, None],
-    }
+    return {"infection": 8 * images - 4, "presence": jnp.array([-3.0, -1.0])[:, None, None, None]}
 
 
-def test_infection_is_the_product_of_presence_and_infection_if_present(config):
-  images = np.tile(np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4, 1), (4, 1, 1, 1))
-  found = jax.jit(lambda x: inference.predict(_WithPresence(), config, {}, x))(images)
-  assert found.keys() == {"infection"}
-  presence = scipy.special.expit(np.array([-40.0, -1.0, 2.0, 40.0]))
-  expected = presence[:, None, None] * scipy.special.expit(60.0 * images[..., 0].astype(float) - 30)
-  np.testing.assert_allclose(found["infection"], scipy.special.logit(expected), rtol=1e-4)
-  config.presence = False  # The films are known to have one.
-  found = inference.predict(_WithPresence(), config, {}, images)
-  assert found.keys() == {"infection"}
-  np.testing.assert_allclose(found["infection"], 60 * images[..., 0] - 30, rtol=1e-5)
+def test_infection_is_no_likelier_than_an_unlikely_presence(config):
+  images = np.tile(np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4, 1), (2, 1, 1, 1))
+  given = 8 * images[..., 0] - 4
+  for least, expected in (
+    (0.0, given),
+    (0.1, np.stack([np.minimum(given[0], -3), given[1]])),
+    (0.3, np.minimum(given, np.array([-3, -1])[:, None, None])),
+  ):
+    config.least_presence = least
+    found = inference.predict(_WithPresence(), config, {}, images)
+    assert found.keys() == {"infection"}
+    np.testing.assert_allclose(found["infection"], expected, rtol=1e-5)
 
 
 def test_a_film_with_too_little_infection_has_none(config):

@@ -102,6 +102,8 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
     ("model.heads", ("lung",), "infection"),
     ("augment.flip.probability", 1.5, "between 0 and 1"),
     ("eval.lung_only", True, "lung head"),
+    ("eval.least_presence", 0.1, "presence head"),
+    ("model.heads", ("infection", "lungs"), "and others of"),
     ("model.encoder_weights", "imagenet", "has no effect on unet"),
   ],
 )
