@@ -107,8 +107,10 @@ def test_encoder_gives_features_at_five_strides(name):
   assert {x.dtype for x in features} == {np.dtype("bfloat16")}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("size", [(32, 32), (33, 47), (5, 3)])
+@pytest.mark.parametrize(
+  ("name", "size"),
+  [(name, (33, 47)) for name in NETWORKS] + [(name, size) for name in PLAIN for size in ((32, 32), (5, 3))],
+)
 def test_logits_have_the_size_of_the_images_whatever_the_heads(name, size):
   decoders = ("unet", "fpn") if name in OVER_ENCODERS else ("unet",)
   for decoder in decoders:
