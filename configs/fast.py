@@ -1,6 +1,9 @@
 """The best that trains in 30 minutes on 2 CPU cores: the recipe of `best_stage1.py`, 10 epochs of it.
 
 python main.py --config=configs/fast.py --config.dataset.manual_dir=FOLDER --workdir=runs/fast
+
+Validation (466 COVID-19 films, per-image mean, threshold 0.5): Dice 0.788, IoU 0.685, best at epoch 8. 24 min
+on 2 CPU cores that had other work, too.
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,7 @@ r"""One ingredient at a time, added to a pretrained U-Net at the size of `table1
   python -m covseg compare runs/ablation/base runs/ablation
 
 128 px, 3 epochs, 2 seeds. Ingredients that pay off late (augmentation, averages, a falling rate) are at a
-disadvantage here. docs/ablation.md has the result.
+disadvantage here.
 """
 
 from covseg.experiments.sweep import Entry
