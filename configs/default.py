@@ -49,6 +49,8 @@ def get_config() -> ConfigDict:
   model.base_features = 32
   # Type of the computation: float32, or bfloat16 for speed on accelerators.
   model.dtype = "float32"
+  # unet: batch or group.
+  model.norm = "batch"
   # unet_baseline: share of the values dropped in training at the end of the contracting path.
   model.dropout = 0.5
   # unet_plus_plus: 1 to 4 predicts from a U-Net of that depth, and computes no more; 0 from all.

@@ -8,7 +8,7 @@ from covseg import command_line
 _DEFAULT_MODEL = "best"
 _MODEL = (
   "a model that ships (the default is the best of them), a file that `release` wrote, or the workdir of a "
-  "run, whose best checkpoint it is"
+  "run, whose best checkpoint it is; several, with commas between them, are averaged"
 )
 
 

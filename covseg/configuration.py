@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from configs import default
 from covseg.losses import LOSSES
 from covseg.models import NETWORKS, create_model
-from covseg.models.blocks import HEADS
+from covseg.models.blocks import HEADS, NORMS
 from covseg.models.encoder_decoder import DECODERS
 from covseg.models.encoders import RESNETS
 from covseg.optimizers import OPTIMIZERS, SCHEDULES
@@ -31,6 +31,7 @@ def check(config: ConfigDict) -> None:
   """Raises ValueError if a field has a value that cannot work; it names the field and the choices."""
   choices = {
     "model.name": NETWORKS,
+    "model.norm": NORMS,
     "model.dtype": ("float32", "bfloat16"),
     "model.encoder": RESNETS,
     "model.decoder": DECODERS,
@@ -62,7 +63,6 @@ def check(config: ConfigDict) -> None:
     raise ValueError(f"model.dropout={fields['model.dropout']} must be at least 0 and less than 1.")
   if not 0 <= fields["model.prune_to"] <= 4:
     raise ValueError(f"model.prune_to={fields['model.prune_to']} is not one of 0, 1, 2, 3, 4.")
-  create_model(config.model)  # It refuses fields that the network does not have.
   rate = fields["optimizer.learning_rate"]
   if not (math.isfinite(rate) and rate > 0):
     raise ValueError(f"optimizer.learning_rate={rate} must be a positive number.")

@@ -1,4 +1,4 @@
-"""A trained network: one that ships, one from a file, or one from the workdir of its run."""
+"""A trained network: one that ships, one from a file, one from the workdir of its run, or several."""
 
 import dataclasses
 import functools
@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from covseg import configuration, model_files
 from covseg.checkpoints import Checkpoints
 from covseg.models import create_model
+from covseg.models.ensemble import Ensemble
 from covseg.optimizers import create_optimizer
 from covseg.train_state import create_train_state
 from covseg.workdir import Workdir
@@ -27,10 +28,11 @@ class TrainedModel:
 
   Attributes:
     name: what the user called it by.
-    config: the whole configuration it was trained with.
+    config: the whole configuration it was trained with; of an ensemble, the first network's, with the
+      largest image size of all.
     network: the Linen module.
     variables: {"params": ..., "batch_stats": ...}, what `network.apply` takes to predict.
-    step: updates that the weights have seen.
+    step: updates that the weights have seen; of an ensemble, of all.
   """
 
   name: str
@@ -53,14 +55,21 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
   """A model by name: one that ships, a file that `python -m covseg release` wrote, or a run's workdir.
 
   Args:
-    name: what it is called; of a run, it is the best checkpoint.
-    changes: how it predicts, where that differs, "eval.FIELD=VALUE" or "model.prune_to=VALUE" each.
+    name: what it is called; of a run, it is the best checkpoint. Several, with commas between them, are
+      an ensemble: the mean of their logits, which predicts as the first does by itself.
+    changes: how it predicts, where that differs, "eval.FIELD=VALUE" or "model.prune_to=VALUE" each; of an
+      ensemble, the first.
 
   Raises:
     FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated, or
       there is no such field or value.
   """
-  trained = _load(name)
+  first, *others = [_load(each) for each in name.split(",")]
+  first = _change(first, changes)
+  return ensemble(name, [first, *others]) if others else first
+
+
+def _change(trained: TrainedModel, changes: Sequence[str]) -> TrainedModel:
   fields = [*(f"eval.{name}" for name in trained.config.eval), "model.prune_to"]
   for change in changes:
     field, _, value = change.partition("=")
@@ -72,6 +81,19 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
       raise ValueError(f"--set {change}: {value!r} is not a value of this field ({error}).") from error
   configuration.check(trained.config)
   return dataclasses.replace(trained, network=create_model(trained.config.model))
+
+
+def ensemble(name: str, models: Sequence[TrainedModel]) -> TrainedModel:
+  """Models as one that averages their logits, and else predicts as the first does."""
+  sizes = tuple(model.config.image_size for model in models)
+  config = models[0].config.copy_and_resolve_references()
+  config.image_size = max(sizes)
+  variables = {
+    kind: {f"networks_{i}": model.variables.get(kind, {}) for i, model in enumerate(models)}
+    for kind in ("params", "batch_stats")
+  }
+  network = Ensemble(tuple(model.network for model in models), sizes)
+  return TrainedModel(name, config, network, variables, step=sum(model.step for model in models))
 
 
 def _load(name: str) -> TrainedModel:

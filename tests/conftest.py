@@ -44,6 +44,21 @@ def whole_run(tmp_path_factory) -> pathlib.Path:
   return folder / "run"
 
 
+@pytest.fixture(scope="session")
+def recipe_run(tmp_path_factory) -> pathlib.Path:
+  """Workdir of a run with two heads, averaged parameters, augmentation and a schedule; to be read only."""
+  folder = tmp_path_factory.mktemp("recipe")
+  config = tiny_config_in(folder)
+  config.model.heads = ("infection", "lung")
+  config.loss.name = "bce_dice"
+  config.optimizer.name, config.optimizer.schedule = "adamw", "cosine"
+  config.optimizer.ema_decay = 0.9
+  config.augment.flip.probability = config.augment.rotation.probability = 0.5
+  config.eval.flip = config.eval.lung_only = True
+  train.train_and_evaluate(config, str(folder / "run"))
+  return folder / "run"
+
+
 def tiny_config_in(folder: pathlib.Path):
   config = default.get_config()
   config.dataset.name = "tests.tiny_films"

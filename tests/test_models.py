@@ -173,6 +173,15 @@ def test_loss_falls_on_phantoms(name, fields):
   assert max(values[-3:]) < 0.95 * values[0]
 
 
+@pytest.mark.parametrize("norm", blocks.NORMS)
+def test_a_film_sees_the_others_of_its_batch_by_batch_norm_only(norm):
+  model = _create("unet", base_features=4, norm=norm)
+  images = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
+  apply = _jit(functools.partial(_train_mode, model, random_variables(model)))
+  both, alone = (np.asarray(apply(x)[0]["infection"]) for x in (images, images[[0, 0]]))
+  assert np.allclose(both[0], alone[0], atol=1e-4) == (norm == "group")
+
+
 def test_dropout_acts_in_training_only():
   model = _create("unet_baseline", base_features=2)
   variables, images = random_variables(model), jnp.ones((1, 32, 32, 1))
@@ -294,7 +303,7 @@ def test_resizing_by_corners_is_linear_between_the_outer_pixels():
   assert (blocks.resize(jnp.full((1, 1, 1, 1), 5.0), (2, 3), align_corners=True) == 5).all()
 
 
-@pytest.mark.parametrize("size", [(10, 12), (9, 7), (5, 6)])
+@pytest.mark.parametrize("size", [(10, 12), (9, 7), (5, 6), (3, 4), (2, 9)])
 def test_resize_is_jaxs_bilinear(size):
   x = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype(np.float32)
   expected = jax.image.resize(x, (2, *size, 3), "bilinear")

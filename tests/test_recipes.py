@@ -10,23 +10,6 @@ from covseg import configuration, initialization, train, trained_model
 from covseg.models import create_model
 
 
-@pytest.fixture(scope="module")
-def recipe_run(tmp_path_factory):
-  """Workdir of a short run with two heads, averaged parameters, augmentation and a schedule."""
-  from tests.conftest import tiny_config_in
-
-  folder = tmp_path_factory.mktemp("recipe")
-  config = tiny_config_in(folder)
-  config.model.heads = ("infection", "lung")
-  config.loss.name = "bce_dice"
-  config.optimizer.name, config.optimizer.schedule = "adamw", "cosine"
-  config.optimizer.ema_decay = 0.9
-  config.augment.flip.probability = config.augment.rotation.probability = 0.5
-  config.eval.flip = config.eval.lung_only = True
-  train.train_and_evaluate(config, str(folder / "run"))
-  return folder / "run"
-
-
 def test_a_recipe_trains_and_is_evaluated_by_its_averages(recipe_run):
   trained = trained_model.load(str(recipe_run))
   logits = trained.network.apply(trained.variables, np.zeros((1, 32, 32, 1), np.float32), train=False)

@@ -72,8 +72,9 @@ def run(request: Request) -> None:
     duplicates = near_duplicates.read(file, films.ids, request.split)
   source = pathlib.Path(request.model or request.predictions).expanduser()
   folder = Workdir(source).evaluation(request.split)
-  if trained and not source.is_dir():  # A model in a file.
-    folder = pathlib.Path("evaluation", source.stem, request.split)
+  if trained and not source.is_dir():  # A model in a file, or several models.
+    names = [pathlib.Path(name).stem for name in request.model.split(",")]
+    folder = pathlib.Path("evaluation", ",".join(names), request.split)
   if request.output is not None:
     folder = pathlib.Path(request.output).expanduser()
   if trained:

@@ -4,6 +4,8 @@ They compute in the type of their input, float32 or bfloat16; parameters, and th
 norm, are float32.
 """
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ import numpy as np
 
 from covseg.models.convolution import conv3x3
 
+NORMS = ("batch", "group")
 HEADS = ("infection", "lung", "presence")
 
 
@@ -26,16 +29,25 @@ class Conv3x3(nn.Module):
 
 
 class DoubleConv(nn.Module):
-  """Twice a 3x3 convolution, batch norm and ReLU."""
+  """Twice a 3x3 convolution, norm and ReLU.
+
+  Attributes:
+    features: its channels.
+    norm: "batch", or "group" with 8 groups, or as many as divide the channels (Wu and He 2018).
+  """
 
   features: int
+  norm: str = "batch"
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     for _ in range(2):
-      # Batch norm has a shift of its own, so the convolution needs no bias.
+      # The norm has a shift of its own, so the convolution needs no bias.
       x = Conv3x3(self.features)(x)
-      x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=x.dtype)(x)
+      if self.norm == "group":
+        x = nn.GroupNorm(math.gcd(8, self.features), epsilon=1e-5, dtype=x.dtype)(x)
+      else:
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=x.dtype)(x)
       x = nn.relu(x)
     return x
 
@@ -86,13 +98,13 @@ def upsample(x: jax.Array) -> jax.Array:
 
 
 def resize(x: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:
-  """(B, H, W, C) at another size, no smaller, bilinear, as matrix products that take any batch.
+  """(B, H, W, C) at another size, bilinear, with antialiasing, as matrix products that take any batch.
 
   Args:
     x: what is resized.
     size: the new H and W.
     align_corners: whether the centres of the corner pixels stay in the corners, as PyTorch calls it; else
-      the corners of those pixels do, as in `jax.image.resize`.
+      the corners of those pixels do, as in `jax.image.resize`. Only for a size that is no smaller.
   """
   if x.shape[1:3] == size:
     return x
@@ -101,7 +113,8 @@ def resize(x: jax.Array, size: tuple[int, int], align_corners: bool = False) -> 
     """(m, n) of n pixels in each of m."""
     middles = np.clip((np.arange(m) + 0.5) * n / m - 0.5, 0, n - 1)
     positions = np.linspace(0, n - 1, m) if align_corners else middles
-    return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n))).astype(x.dtype)
+    of_pixels = np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(n)) / max(1, n / m))
+    return (of_pixels / of_pixels.sum(axis=1, keepdims=True)).astype(x.dtype)
 
   return jnp.einsum("bhwc,ih,jw->bijc", x, *map(weights, x.shape[1:3], size))
 

@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597), with batch norm."""
+"""U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597), with batch or group norm."""
 
 import flax.linen as nn
 import jax
@@ -12,11 +12,13 @@ class UNet(nn.Module):
 
   Attributes:
     base_features: channels of the first level; each level below has twice as many.
+    norm: "batch" or "group".
     heads: "infection", and perhaps "lung" and "presence".
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
   base_features: int
+  norm: str = "batch"
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
   num_levels: int = 4
@@ -28,12 +30,12 @@ class UNet(nn.Module):
     x = blocks.pad_to_multiple(images.astype(self.dtype), 2**self.num_levels)
     skips = []
     for level in range(self.num_levels):
-      x = blocks.DoubleConv(self.base_features * 2**level)(x, train)
+      x = blocks.DoubleConv(self.base_features * 2**level, self.norm)(x, train)
       skips.append(x)
       x = blocks.max_pool(x)
-    x = deepest = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
+    x = deepest = blocks.DoubleConv(self.base_features * 2**self.num_levels, self.norm)(x, train)
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
-      x = blocks.DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1), train)
+      x = blocks.DoubleConv(skip.shape[-1], self.norm)(jnp.concatenate([skip, x], axis=-1), train)
     outputs = blocks.Heads(self.heads, name="heads")(x, deepest)
     return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
