@@ -2,6 +2,9 @@
 
 from typing import Any
 
+# Of the models that ship, what predicts best: the mean of both.
+DEFAULT_MODEL = "best,unet_strong"
+
 
 def __getattr__(name: str) -> Any:
   """`covseg.load`, imported when it is asked for, so that `import covseg` takes no time."""

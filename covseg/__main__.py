@@ -3,12 +3,11 @@
 import argparse
 import sys
 
-from covseg import command_line
+from covseg import DEFAULT_MODEL, command_line
 
-_DEFAULT_MODEL = "best"
 _MODEL = (
-  "a model that ships (the default is the best of them), a file that `release` wrote, or the workdir of a "
-  "run, whose best checkpoint it is; several, with commas between them, are averaged"
+  "a model that ships, a file that `release` wrote, or the workdir of a run, whose best checkpoint it is; "
+  f"several, with commas between them, are averaged, as the default, {DEFAULT_MODEL}"
 )
 
 
@@ -60,7 +59,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
   model = arguments.model
   if model is None and arguments.predictions is None:
-    model = _DEFAULT_MODEL
+    model = DEFAULT_MODEL
   evaluation_command.run(
     evaluation_command.Request(
       split=arguments.split,
@@ -218,7 +217,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     epilog="Example: python -m covseg predict --model=runs/unet --output=out films/ film.dcm",
   )
   parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help="PNG, JPEG, TIFF or DICOM")
-  parser.add_argument("--model", default=_DEFAULT_MODEL, help=_MODEL)
+  parser.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL)
   _add_changes(parser)
   parser.add_argument("--output", required=True, help="folder of the results")
   parser.add_argument("--probabilities", action="store_true", help="also write maps of probability")
@@ -249,7 +248,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     help="a trained network in one file, for JAX or as ONNX",
     epilog="Example: python -m covseg export --model=runs/unet --output=unet.onnx",
   )
-  parser.add_argument("--model", default=_DEFAULT_MODEL, help=_MODEL)
+  parser.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL)
   _add_changes(parser)
   parser.add_argument("--output", required=True, help="a file that ends in .onnx or .stablehlo")
   parser.set_defaults(run=_export)

@@ -21,7 +21,6 @@ from covseg.models import create_model
 from covseg.workdir import write_whole
 
 RELEASED = pathlib.Path(__file__).parent / "released"
-DEFAULT = "best"
 
 
 def released() -> list[str]:

@@ -2,7 +2,7 @@
 
 import covseg
 
-model = covseg.load("runs/unet")
+model = covseg.load()
 result = model.predict("film.png")
 result.plot()
 """
@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from covseg import compilation, trained_model
+from covseg import DEFAULT_MODEL, compilation, trained_model
 from covseg.inference import predict, to_network
 from covseg.prediction import film_files, overlay, plausibility
 from covseg.prediction.film_files import Radiograph
@@ -160,11 +160,12 @@ class Predictor:
     )
 
 
-def load(model: str, changes: Sequence[str] = ()) -> Predictor:
+def load(model: str = DEFAULT_MODEL, changes: Sequence[str] = ()) -> Predictor:
   """The predictor of a trained model.
 
   Args:
-    model: one that ships, a file that `python -m covseg release` wrote, or the workdir of a run.
+    model: one that ships, a file that `python -m covseg release` wrote, or the workdir of a run; several,
+      with commas between them, are averaged.
     changes: how it predicts, where that differs, such as "eval.threshold=0.3".
 
   Raises:
