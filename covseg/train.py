@@ -1,5 +1,6 @@
 """Training: the loop over epochs, what it saves, and how it goes on."""
 
+import concurrent.futures
 import contextlib
 import itertools
 import logging
@@ -102,7 +103,8 @@ def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
 def _training_order(config: ConfigDict, reader: FilmReader) -> TrainingOrder:
   infected = np.ones(len(reader), bool)
   if config.dataset.negative_share < 1:  # Else there is no need to look.
-    infected = load_films(reader).masks.any(axis=(1, 2))
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+      infected = np.array(list(threads.map(reader.has_infection, range(len(reader)))))
   return TrainingOrder(infected, config.batch_size, config.seed, config.dataset.negative_share)
 
 

@@ -129,6 +129,11 @@ class FilmReader:
     mask, lung_mask = ([resize_mask(mask, self.image_size) for mask in masks] + [None])[:2]
     return Film(resize_image(image, self.image_size), mask, lung_mask, film_id, label)
 
+  def has_infection(self, i: int) -> bool:
+    """Whether any pixel of a film's infection mask is set; reads nothing else of it."""
+    mask = _as_mask(self._example(i)[self._mask_key], self._mask_key)
+    return bool(resize_mask(mask, self.image_size).any())
+
   def mask_levels(self, i: int) -> list[int]:
     """The values in the infection mask of a film as it is stored, before it is made a bool."""
     return np.unique(_as_pixels(self._example(i)[self._mask_key], self._mask_key)).tolist()

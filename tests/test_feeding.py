@@ -30,6 +30,12 @@ def test_streamed_batches_are_those_from_memory(reader, first_step, share):
     assert (batch["mask"] == films.masks[order[step][share]]).all()
 
 
+def test_infection_is_told_without_the_film_in_memory(reader):
+  told = [reader.has_infection(i) for i in range(len(reader))]
+  assert told == load_films(reader).masks.any(axis=(1, 2)).tolist()
+  assert set(told) == {True, False}
+
+
 def _order(config, reader):
   return TrainingOrder(np.ones(len(reader), bool), config.batch_size, config.seed)
 
