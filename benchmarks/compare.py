@@ -74,6 +74,11 @@ def main() -> None:
     default=["covseg", "torch", "keras"],
     help="covseg and others to compare with it; covseg:8 is itself on 8 virtual devices of the CPU.",
   )
+  parser.add_argument(
+    "--peak_tflops",
+    type=float,
+    help="Of the device at this precision, by its maker, for the share of it that training uses.",
+  )
   arguments = parser.parse_args()
 
   with tempfile.TemporaryDirectory() as folder:
@@ -84,20 +89,24 @@ def main() -> None:
   for worker in workers.values():
     print(f"  {worker.start['about']}")
 
+  steps = arguments.epoch_films // arguments.batch_size
   seconds = {}
   for what, repeats in (("train", arguments.steps), ("infer", 2 * arguments.steps), ("epoch", 1)):
     rounds = arguments.rounds if what != "epoch" else max(2, arguments.rounds // 3)
     for _ in range(rounds):
       for system, worker in workers.items():
         seconds.setdefault((what, system), []).append(worker.ask(what, repeats)["seconds"])
+        if (what, system) == ("epoch", "covseg"):  # The same steps again, without what feeds them.
+          seconds.setdefault(("fed", system), []).append(worker.ask("train", steps)["seconds"])
 
   images = {"train": arguments.batch_size, "infer": arguments.batch_size}
-  images["epoch"] = arguments.epoch_films // arguments.batch_size * arguments.batch_size
+  images["epoch"] = steps * arguments.batch_size
   print(
     f"\n{arguments.base_features} base features, {arguments.image_size} px, batch {arguments.batch_size}, "
     f"{'bfloat16' if arguments.bfloat16 else 'float32'}\n"
   )
   print("| | images/s, median | covseg is faster by (median, range of the rounds) |\n|---|---|---|")
+  fed = seconds.pop(("fed", "covseg"))
   for (what, system), times in seconds.items():
     ratios = [other / ours for other, ours in zip(times, seconds[what, "covseg"], strict=True)]
     print(
@@ -114,10 +123,25 @@ def main() -> None:
       f"{memory['host_bytes'] / 1e9:.2f} / {memory['device_bytes'] / 1e9:.2f} |"
     )
     worker.close()
-  steps = images["epoch"] // arguments.batch_size
+  more = [epoch / (steps * step) - 1 for epoch, step in zip(seconds["epoch", "covseg"], fed, strict=True)]
+  print(
+    f"\ncovseg's epoch of {steps} steps takes {statistics.median(more):+.1%} over its steps alone "
+    f"({min(more):+.1%} to {max(more):+.1%})."
+  )
   step = statistics.median(seconds["train", "covseg"])
-  epoch = statistics.median(seconds["epoch", "covseg"])
-  print(f"\ncovseg's epoch of {steps} steps takes {epoch / (steps * step) - 1:+.1%} over its steps alone.")
+  tflops = 3 * arguments.batch_size * _forward_flops(arguments) / step / 1e12
+  share = f", {tflops / arguments.peak_tflops:.0%} of the peak" if arguments.peak_tflops else ""
+  print(f"Its training step computes {tflops:.2f} TFLOP/s{share}, three times the forward pass's operations.")
+
+
+def _forward_flops(arguments: argparse.Namespace) -> float:
+  """Operations of the network for one image."""
+  from configs import default
+  from covseg.experiments import comparison
+
+  config = default.get_config()
+  config.image_size, config.model.base_features = arguments.image_size, arguments.base_features
+  return comparison.cost(config)[1] * 1e9
 
 
 def _write_films(path: str, arguments: argparse.Namespace) -> None:

@@ -47,6 +47,7 @@ def main() -> None:
   for line in sys.stdin:
     what, repeats = line.split()
     if what == "epoch":
+      seconds_of(system.train_step, 1)  # As warm as for the steps.
       _answer(seconds=system.epoch(images, masks, arguments.batch_size))
     elif what == "memory":
       host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
