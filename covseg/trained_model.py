@@ -64,7 +64,10 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
     FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated, or
       there is no such field or value.
   """
-  first, *others = [_load(each) for each in name.split(",")]
+  names = name.split(",")
+  if "" in names:
+    raise ValueError(f"--model={name}: expected a name, or several as in best,unet_strong.")
+  first, *others = map(_load, names)
   first = _change(first, changes)
   return ensemble(name, [first, *others]) if others else first
 

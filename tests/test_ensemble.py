@@ -44,3 +44,9 @@ def test_an_ensemble_is_neither_released_nor_trained(whole_run, tmp_path):
   network = trained_model.load(name).network
   with pytest.raises(ValueError, match="train each by itself"):
     network.init(jax.random.key(0), np.zeros((1, 32, 32, 1), np.float32), train=True)
+
+
+@pytest.mark.parametrize("name", ["", "best,", ",best"])
+def test_a_name_that_is_missing_is_told(name):
+  with pytest.raises(ValueError, match="expected a name, or several"):
+    trained_model.load(name)
