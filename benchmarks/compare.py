@@ -59,6 +59,59 @@ class Worker:
 
 
 def main() -> None:
+  arguments = _parse()
+  with tempfile.TemporaryDirectory() as folder:
+    films = str(pathlib.Path(folder) / "films.npz")
+    _write_films(films, arguments)
+    workers = {system: Worker(system, films, arguments) for system in arguments.systems}
+  print(f"On {platform.processor() or platform.machine()}, {os.cpu_count()} cores:")
+  for worker in workers.values():
+    print(f"  {worker.start['about']}")
+  print(
+    f"\n{arguments.base_features} base features, {arguments.image_size} px, batch {arguments.batch_size}, "
+    f"{'bfloat16' if arguments.bfloat16 else 'float32'}\n"
+  )
+
+  steps = arguments.epoch_films // arguments.batch_size
+  turns = {
+    # What is asked for, of how many steps each, how often, and for how many images.
+    "train": (arguments.steps, arguments.rounds, arguments.batch_size),
+    "infer": (2 * arguments.steps, arguments.rounds, arguments.batch_size),
+    "epoch": (1, max(2, arguments.rounds // 3), steps * arguments.batch_size),
+  }
+  seconds, steps_alone = {}, []
+  print("| | images/s, median | covseg is faster by (median, range of the rounds) |\n|---|---|---|")
+  for what, (repeats, rounds, images) in turns.items():
+    for _ in range(rounds):
+      for system, worker in workers.items():
+        seconds.setdefault((what, system), []).append(worker.ask(what, repeats)["seconds"])
+        if (what, system) == ("epoch", "covseg"):  # As many steps again, without what feeds them.
+          steps_alone.append(steps * worker.ask("train", steps)["seconds"])
+    for system in workers:
+      times, ours = seconds[what, system], seconds[what, "covseg"]
+      ratios = [other / our for other, our in zip(times, ours, strict=True)]
+      print(f"| {what}, {system} | {images / statistics.median(times):.2f} | {_spread(ratios, '.2f')} |")
+
+  print(
+    "\n| | import, s | first step, with compilation, s | peak memory host / device, GB |\n|---|---|---|---|"
+  )
+  for system, worker in workers.items():
+    start, memory = worker.start, worker.ask("memory")
+    print(
+      f"| {system} | {start['import_seconds']:.1f} | {start['first_step_seconds']:.1f} | "
+      f"{memory['host_bytes'] / 1e9:.2f} / {memory['device_bytes'] / 1e9:.2f} |"
+    )
+    worker.close()
+
+  more = [epoch / alone - 1 for epoch, alone in zip(seconds["epoch", "covseg"], steps_alone, strict=True)]
+  print(f"\ncovseg's epoch of {steps} steps takes {_spread(more, '+.1%')} over its steps alone.")
+  step = statistics.median(seconds["train", "covseg"])
+  tflops = 3 * arguments.batch_size * _forward_flops(arguments) / step / 1e12
+  share = f", {tflops / arguments.peak_tflops:.0%} of the peak" if arguments.peak_tflops else ""
+  print(f"Its training step computes {tflops:.2f} TFLOP/s{share}, three times the forward pass's operations.")
+
+
+def _parse() -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--base_features", type=int, default=16)
   parser.add_argument("--image_size", type=int, default=256)
@@ -79,59 +132,11 @@ def main() -> None:
     type=float,
     help="Of the device at this precision, by its maker, for the share of it that training uses.",
   )
-  arguments = parser.parse_args()
+  return parser.parse_args()
 
-  with tempfile.TemporaryDirectory() as folder:
-    films = str(pathlib.Path(folder) / "films.npz")
-    _write_films(films, arguments)
-    workers = {system: Worker(system, films, arguments) for system in arguments.systems}
-  print(f"On {platform.processor() or platform.machine()}, {os.cpu_count()} cores:")
-  for worker in workers.values():
-    print(f"  {worker.start['about']}")
 
-  steps = arguments.epoch_films // arguments.batch_size
-  seconds = {}
-  for what, repeats in (("train", arguments.steps), ("infer", 2 * arguments.steps), ("epoch", 1)):
-    rounds = arguments.rounds if what != "epoch" else max(2, arguments.rounds // 3)
-    for _ in range(rounds):
-      for system, worker in workers.items():
-        seconds.setdefault((what, system), []).append(worker.ask(what, repeats)["seconds"])
-        if (what, system) == ("epoch", "covseg"):  # The same steps again, without what feeds them.
-          seconds.setdefault(("fed", system), []).append(worker.ask("train", steps)["seconds"])
-
-  images = {"train": arguments.batch_size, "infer": arguments.batch_size}
-  images["epoch"] = steps * arguments.batch_size
-  print(
-    f"\n{arguments.base_features} base features, {arguments.image_size} px, batch {arguments.batch_size}, "
-    f"{'bfloat16' if arguments.bfloat16 else 'float32'}\n"
-  )
-  print("| | images/s, median | covseg is faster by (median, range of the rounds) |\n|---|---|---|")
-  fed = seconds.pop(("fed", "covseg"))
-  for (what, system), times in seconds.items():
-    ratios = [other / ours for other, ours in zip(times, seconds[what, "covseg"], strict=True)]
-    print(
-      f"| {what}, {system} | {images[what] / statistics.median(times):.2f} | "
-      f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
-    )
-  print(
-    "\n| | import, s | first step, with compilation, s | peak memory host / device, GB |\n|---|---|---|---|"
-  )
-  for system, worker in workers.items():
-    memory = worker.ask("memory")
-    print(
-      f"| {system} | {worker.start['import_seconds']:.1f} | {worker.start['first_step_seconds']:.1f} | "
-      f"{memory['host_bytes'] / 1e9:.2f} / {memory['device_bytes'] / 1e9:.2f} |"
-    )
-    worker.close()
-  more = [epoch / (steps * step) - 1 for epoch, step in zip(seconds["epoch", "covseg"], fed, strict=True)]
-  print(
-    f"\ncovseg's epoch of {steps} steps takes {statistics.median(more):+.1%} over its steps alone "
-    f"({min(more):+.1%} to {max(more):+.1%})."
-  )
-  step = statistics.median(seconds["train", "covseg"])
-  tflops = 3 * arguments.batch_size * _forward_flops(arguments) / step / 1e12
-  share = f", {tflops / arguments.peak_tflops:.0%} of the peak" if arguments.peak_tflops else ""
-  print(f"Its training step computes {tflops:.2f} TFLOP/s{share}, three times the forward pass's operations.")
+def _spread(values: list[float], form: str) -> str:
+  return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def _forward_flops(arguments: argparse.Namespace) -> float:
