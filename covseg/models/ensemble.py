@@ -17,7 +17,7 @@ class Ensemble(nn.Module):
   networks: tuple[nn.Module, ...]
   image_sizes: tuple[int, ...]
 
-  def __call__(self, images: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+  def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
     """Logits {head: (B, H, W, 1)}, "presence" (B, 1, 1, 1), of images (B, H, W, 1) in [0, 1].
 
     Raises:
