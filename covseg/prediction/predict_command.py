@@ -93,9 +93,11 @@ def run(
     journal.write_table(lines)
   except OSError as error:
     raise OSError(f"{folder} takes no more: {error.strerror}. Make room, and go on with --resume.") from error
+  seconds, reading_and_writing = time.monotonic() - began, sum(work.thread_seconds)
   print(
     f"{len(found) - failed} of {len(found)} films are predicted, {failed} failed; see {journal.table}\n"
-    f"It took {time.monotonic() - began:.1f} s; in {work.network_seconds:.1f} s of them the network computed."
+    f"It took {seconds:.1f} s, in {work.network_seconds:.1f} s of which the network computed. "
+    f"Reading and writing took {reading_and_writing:.1f} s of a core."
   )
   return failed
 
@@ -105,13 +107,14 @@ class _Work:
 
   Attributes:
     done: the lines of an earlier run by the keys of their films.
-    network_seconds: for how long the network has computed.
+    network_seconds: for how long the network has computed, and others beside it.
+    thread_seconds: of the processor, for each reading and writing.
   """
 
   def __init__(
     self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, str], batch_size: int
   ):
-    self.done, self.network_seconds = done, 0.0
+    self.done, self.network_seconds, self.thread_seconds = done, 0.0, []
     self._model, self._folder, self._wanted, self._batch_size = model, folder, wanted, batch_size
     self._model_name = f"{model.trained.name} {model.trained.fingerprint}"
 
@@ -120,12 +123,25 @@ class _Work:
     threads = concurrent.futures.ThreadPoolExecutor(_NUM_THREADS)
     network = concurrent.futures.ThreadPoolExecutor(1)
     try:
-      films = _ahead(threads, self._read, found, self._batch_size + _NUM_THREADS)
+      films = _ahead(threads, self._timed(self._read), found, self._batch_size + _NUM_THREADS)
       batches = _ahead(network, self._compute, _batches(films, self._batch_size), 1)
-      yield from _ahead(threads, self._finish, itertools.chain.from_iterable(batches), self._batch_size)
+      computed = itertools.chain.from_iterable(batches)
+      yield from _ahead(threads, self._timed(self._finish), computed, self._batch_size)
     finally:
       for pool in (network, threads):
         pool.shutdown(cancel_futures=True)
+
+  def _timed(self, function: Callable[[T], S]) -> Callable[[T], S]:
+    """The function, which also notes the processor time it takes."""
+
+    def timed(item: T) -> S:
+      began = time.thread_time()
+      try:
+        return function(item)
+      finally:
+        self.thread_seconds.append(time.thread_time() - began)
+
+    return timed
 
   def _read(self, found: FoundFilm) -> _Film:
     if found.problem:
