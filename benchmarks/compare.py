@@ -153,14 +153,14 @@ def _write_films(path: str, arguments: argparse.Namespace) -> None:
   """Saves the films that every system sees: uint8 and bool (N, H, W)."""
   from configs import default
   from input_pipeline import datasets
-  from input_pipeline.films import FilmReader, load_films, resized
+  from input_pipeline.films import FilmReader, load_films
 
   config = default.get_config().dataset
   config.manual_dir = arguments.manual_dir or ""
   config.name = "covid_qu_ex" if arguments.manual_dir else "cxr_phantom"
   builder = datasets.prepare(config)
   reader = FilmReader(builder, f"train[:{arguments.epoch_films}]", config, 256)
-  films = resized(load_films(reader), arguments.image_size)
+  films = load_films(reader, arguments.image_size)
   np.savez(path, images=films.images, masks=films.masks)
 
 

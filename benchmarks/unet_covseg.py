@@ -53,7 +53,7 @@ class System:
       self._config.image_size, self._config.batch_size = images.shape[1], batch_size
       order = TrainingOrder(np.ones(len(images), bool), batch_size, seed=0)
       self._take_steps = feeding.create_take_steps(
-        self._config, self._model, self._optimizer, self._mesh, _InMemory(images, masks), order, first_step=0
+        self._config, self._model, self._optimizer, self._mesh, _InMemory(images, masks), order, self._state
       )
       self._state, losses = self._take_steps(self._state, 1)
       self.wait(losses)

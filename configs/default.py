@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
   # none.
   dataset.exclude = ""
   # Training films that take more than this in memory are read from disk as they are needed. A film
-  # takes 3 bytes a pixel, 2 without a lung mask, so that this is about 40,000 films of 256x256.
+  # takes 2 bytes a pixel, 3 with a lung head: this is 40,000 films of 256x256 or more.
   dataset.memory_limit_gb = 8.0
 
   config.model = model = ConfigDict()

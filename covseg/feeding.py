@@ -1,5 +1,6 @@
 """How films reach the training step: all on the device once, or a batch at a time from the host."""
 
+import concurrent.futures
 import itertools
 import logging
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from covseg import devices
 from covseg.train_state import TrainState
 from covseg.train_step import create_resident_train_steps, create_train_step
 from input_pipeline.batches import TrainingOrder
-from input_pipeline.films import FilmReader, load_films, resized
+from input_pipeline.films import FilmReader, load_films
 from input_pipeline.streaming import streamed_batches
 
 logger = logging.getLogger(__name__)
@@ -34,9 +35,9 @@ def create_take_steps(
   mesh: Mesh,
   reader: FilmReader,
   order: TrainingOrder,
-  first_step: int,
+  state: TrainState,
 ) -> TakeSteps:
-  """Function that goes on training from a step, fed in the way that suits data and devices.
+  """Function that goes on training from a state, fed in the way that suits data and devices.
 
   - Films beyond `dataset.memory_limit_gb` are read from disk as they are needed.
   - Others are read into memory once. On accelerators of one process they go to the device as they
@@ -49,18 +50,23 @@ def create_take_steps(
   arrays = {"image": "images", "mask": "masks"}
   if "lung" in config.model.heads:
     arrays["lung_mask"] = "lung_masks"
-  share = devices.share_of_batch(config.batch_size)
-  gigabytes = (
-    (2 + reader.has_lung_masks) * len(reader) * max(config.image_size, config.eval.image_size) ** 2 / 1e9
-  )
+  share, first_step = devices.share_of_batch(config.batch_size), int(state.step)
+  gigabytes = (2 + reader.has_lung_masks) * len(reader) * config.image_size**2 / 1e9
   if gigabytes > config.dataset.memory_limit_gb:
     logger.info("The training films (%.1f GB in memory) are read as they are needed.", gigabytes)
     batches = streamed_batches(reader, config.image_size, order, first_step, share)
   else:
-    films = resized(load_films(reader), config.image_size)
+    is_resident = jax.default_backend() != "cpu" and jax.process_count() == 1
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+      loading = thread.submit(load_films, reader, config.image_size)
+      if not is_resident:  # Compiled while the films are read.
+        blank = np.zeros((share.stop - share.start, config.image_size, config.image_size), np.uint8)
+        batch = {name: blank if name == "image" else blank.astype(bool) for name in arrays}
+        train_step.lower(state, devices.split_over_batch(mesh, batch)).compile()
+      films = loading.result()
     films = {name: getattr(films, attribute) for name, attribute in arrays.items()}
     orders = (order[step] for step in itertools.count(first_step))
-    if jax.default_backend() != "cpu" and jax.process_count() == 1:
+    if is_resident:
       return _take_resident_steps(config, model, optimizer, mesh, films, orders)
     batches = (
       {name: array[films_of_step[share]] for name, array in films.items()} for films_of_step in orders

@@ -87,12 +87,15 @@ def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
         f"{builder.info.full_name} has the splits {', '.join(builder.info.splits)}; training needs "
         f"train and validation, and there is no {split}."
       )
+  has_lung_head = "lung" in config.model.heads
   readers = {
-    split: FilmReader(builder, split, config.dataset, config.eval.image_size)
+    split: FilmReader(
+      builder, split, config.dataset, config.eval.image_size, with_lungs=has_lung_head or split != "train"
+    )
     for split in ("train", "validation", "test")
     if split in builder.info.splits
   }
-  if "lung" in config.model.heads and not readers["train"].has_lung_masks:
+  if has_lung_head and not readers["train"].has_lung_masks:
     raise ValueError(
       f"A lung head (model.heads) takes masks of the lungs, and {builder.info.full_name} has no feature "
       f"dataset.lung_mask_key={config.dataset.lung_mask_key!r}."
@@ -138,7 +141,7 @@ def _train(
   else:
     variables = initial_variables(config, model, {"params": state.params, "batch_stats": state.batch_stats})
     state = state.with_variables(jax.device_put(variables, devices.replicated(mesh)))
-  take_steps = create_take_steps(config, model, optimizer, mesh, train_reader, order, int(state.step))
+  take_steps = create_take_steps(config, model, optimizer, mesh, train_reader, order, state)
   evaluator = evaluate.Evaluator(config, model, mesh, validation.with_infection())
 
   with RunLog(workdir, config, num_steps, first_epoch, int(state.step)) as log:

@@ -56,11 +56,24 @@ class Film(NamedTuple):
   id: str
   label: str
 
+  def resized(self, image_size: int) -> "Film":
+    """The same film at another size, image_size x image_size."""
+    lung_mask = None if self.lung_mask is None else resize_mask(self.lung_mask, image_size)
+    image, mask = resize_image(self.image, image_size), resize_mask(self.mask, image_size)
+    return self._replace(image=image, mask=mask, lung_mask=lung_mask)
+
 
 class FilmReader:
   """The films of a split on disk, read one at a time, at one size."""
 
-  def __init__(self, builder: tfds.core.DatasetBuilder, split: str, config: ConfigDict, image_size: int):
+  def __init__(
+    self,
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    config: ConfigDict,
+    image_size: int,
+    with_lungs: bool = True,
+  ):
     """Opens the records.
 
     Args:
@@ -71,6 +84,7 @@ class FilmReader:
         lung_mask_key: feature of the mask of the lungs, where the dataset has one. exclude: list of
         training films that are left out.
       image_size: side of what is read, in pixels. Films of another size are scaled to it.
+      with_lungs: whether masks of the lungs are read, where there are some.
 
     Raises:
       FileNotFoundError: there is no such list.
@@ -79,7 +93,7 @@ class FilmReader:
     self.image_size = image_size
     self._features = builder.info.features
     self._split, self._image_key, self._mask_key = split, config.image_key, config.mask_key
-    self._lung_mask_key = config.lung_mask_key
+    self._lung_mask_key = config.lung_mask_key if with_lungs else ""
     self._damaged = (
       f"The records of {builder.info.full_name} in {builder.data_path} are damaged. Delete this folder; "
       "the next run builds them again."
@@ -126,8 +140,8 @@ class FilmReader:
     for mask in masks:
       if image.shape != mask.shape:
         raise ValueError(f"{film_id}: the image has {image.shape} pixels, its mask {mask.shape}.")
-    mask, lung_mask = ([resize_mask(mask, self.image_size) for mask in masks] + [None])[:2]
-    return Film(resize_image(image, self.image_size), mask, lung_mask, film_id, label)
+    lung_mask = masks[1] if self.has_lung_masks else None
+    return Film(image, masks[0], lung_mask, film_id, label).resized(self.image_size)
 
   def has_infection(self, i: int) -> bool:
     """Whether any pixel of a film's infection mask is set; reads nothing else of it."""
@@ -165,15 +179,16 @@ class FilmReader:
       raise ValueError(f"{self._damaged} ({error})") from error
 
 
-def load_films(reader: FilmReader) -> Films:
-  """All films of a reader, read in parallel."""
-  size = (len(reader), reader.image_size, reader.image_size)
+def load_films(reader: FilmReader, image_size: int | None = None) -> Films:
+  """All films of a reader, read in parallel, and scaled from its size to another one if that is given."""
+  image_size = image_size or reader.image_size
+  size = (len(reader), image_size, image_size)
   images, masks = np.empty(size, np.uint8), np.empty(size, bool)
   lung_masks = np.empty(size, bool) if reader.has_lung_masks else None
   ids, labels = [""] * len(reader), [""] * len(reader)
 
   def load(i: int) -> None:
-    film = reader[i]
+    film = reader[i].resized(image_size)
     images[i], masks[i], ids[i], labels[i] = film.image, film.mask, film.id, film.label
     if lung_masks is not None:
       lung_masks[i] = film.lung_mask
@@ -181,18 +196,6 @@ def load_films(reader: FilmReader) -> Films:
   with concurrent.futures.ThreadPoolExecutor() as threads:
     list(threads.map(load, range(len(reader))))
   return Films(images, masks, lung_masks, ids, labels)
-
-
-def resized(films: Films, image_size: int) -> Films:
-  """The same films at another size, image_size x image_size."""
-  if films.images.shape[1:] == (image_size, image_size):
-    return films
-  images = np.stack([resize_image(image, image_size) for image in films.images])
-  masks, lung_masks = (
-    None if masks is None else np.stack([resize_mask(mask, image_size) for mask in masks])
-    for masks in (films.masks, films.lung_masks)
-  )
-  return dataclasses.replace(films, images=images, masks=masks, lung_masks=lung_masks)
 
 
 def resize_image(image: np.ndarray, image_size: int) -> np.ndarray:

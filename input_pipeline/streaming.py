@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import grain
 
 from input_pipeline.batches import Batch, TrainingOrder
-from input_pipeline.films import FilmReader, resize_image, resize_mask
+from input_pipeline.films import FilmReader
 
 # Batches that are read ahead of the one in use.
 _BATCHES_AHEAD = 4
@@ -26,11 +26,9 @@ def streamed_batches(
   """
 
   def load(index: int) -> Batch:
-    film = reader[index]
-    batch = {"image": resize_image(film.image, image_size), "mask": resize_mask(film.mask, image_size)}
-    if film.lung_mask is not None:
-      batch["lung_mask"] = resize_mask(film.lung_mask, image_size)
-    return batch
+    film = reader[index].resized(image_size)
+    batch = {"image": film.image, "mask": film.mask, "lung_mask": film.lung_mask}
+    return {name: array for name, array in batch.items() if array is not None}
 
   films = _Films(order, first_step, share)
   return iter(

@@ -9,7 +9,7 @@ from covseg.optimizers import create_optimizer
 from covseg.train_state import create_train_state
 from input_pipeline import datasets
 from input_pipeline.batches import TrainingOrder
-from input_pipeline.films import FilmReader, load_films, resized
+from input_pipeline.films import FilmReader, load_films
 from input_pipeline.streaming import streamed_batches
 
 
@@ -22,7 +22,7 @@ def reader(tiny_config):
 @pytest.mark.parametrize("share", [slice(0, 5), slice(2, 5)])
 @pytest.mark.parametrize("first_step", [0, 3])
 def test_streamed_batches_are_those_from_memory(reader, first_step, share):
-  films = resized(load_films(reader), 32)
+  films = load_films(reader, 32)
   order = TrainingOrder(films.masks.any(axis=(1, 2)), 5, seed=1, negative_share=0.5)
   streamed = streamed_batches(reader, 32, order, first_step=first_step, share=share)
   for step, batch in itertools.islice(zip(itertools.count(first_step), streamed, strict=False), 7):
@@ -44,8 +44,9 @@ def _losses(config, reader, num_steps):
   model, optimizer = create_model(config.model), create_optimizer(config.optimizer)
   mesh = devices.create_mesh(config.batch_size)
   state = create_train_state(model, optimizer, 0, config.image_size, devices.replicated(mesh))
+  state = state.replace(step=state.step + 1)  # Not the start of an epoch.
   take_steps = feeding.create_take_steps(
-    config, model, optimizer, mesh, reader, _order(config, reader), first_step=1
+    config, model, optimizer, mesh, reader, _order(config, reader), state
   )
   losses = []
   while len(losses) < num_steps:
@@ -72,7 +73,7 @@ def test_films_on_the_device_train_many_steps_in_one_dispatch(tiny_config, reade
   mesh = devices.create_mesh(tiny_config.batch_size)
   state = create_train_state(model, optimizer, 0, tiny_config.image_size, devices.replicated(mesh))
   order = _order(tiny_config, reader)
-  take_steps = feeding.create_take_steps(tiny_config, model, optimizer, mesh, reader, order, first_step=0)
+  take_steps = feeding.create_take_steps(tiny_config, model, optimizer, mesh, reader, order, state)
   state, losses = take_steps(state, 20)
   assert (len(losses), int(state.step)) == (16, 16)
   state, losses = take_steps(state, 4)  # No step beyond the end of the epoch.

@@ -18,7 +18,7 @@ from covseg.evaluation.predictions import Predictions
 from covseg.evaluation.protocols import summarize
 from covseg.trained_model import TrainedModel
 from input_pipeline.batches import Batch, eval_batches
-from input_pipeline.films import Films, resized
+from input_pipeline.films import Films, resize_image
 
 __all__ = ["Evaluator", "create_eval_step", "evaluate", "summarize"]
 
@@ -50,7 +50,8 @@ class Evaluator:
   def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh, films: Films):
     self.films = films
     self._threshold = config.eval.threshold
-    self._images = resized(films, config.image_size).images  # (N, h, w), at the network's size.
+    # uint8 (N, h, w), at the network's size.
+    self._images = np.stack([resize_image(image, config.image_size) for image in films.images])
     self._mesh = mesh
     self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
     self._eval_step = create_eval_step(model, config.eval, mesh)
