@@ -96,6 +96,8 @@ def _footer(width: int, legend: list[tuple[str, int]], lines: list[str]) -> np.n
 
 def _wrapped(line: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
   """A line in parts that are no wider than `width`, where its words allow."""
+  if font.getlength(line) <= width:
+    return [line]
   parts = [""]
   for word in line.split():
     longer = f"{parts[-1]} {word}".strip()

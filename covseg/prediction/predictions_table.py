@@ -8,6 +8,8 @@ import json
 import pathlib
 from collections.abc import Iterable
 
+import numpy as np
+
 from covseg.prediction.predictor import Prediction
 from covseg.severity import Severity
 from covseg.workdir import write_whole
@@ -34,7 +36,7 @@ def line(name: str, model: str, prediction: Prediction) -> str:
   severity = prediction.severity
   parts = [None if severity is None else getattr(severity, part) for part in _PARTS]
   return _csv(
-    *(name, "done", "", width, height, int(prediction.mask.sum())),
+    *(name, "done", "", width, height, np.count_nonzero(prediction.mask)),
     *(_rounded(value, 2) for value in (prediction.infected_percent_of_film, *parts)),
     *(_rounded(prediction.confidence, 4), model, "; ".join(prediction.warnings)),
   )

@@ -65,7 +65,7 @@ class Prediction:
 
   @property
   def infected_percent_of_film(self) -> float:
-    return 100 * float(self.mask.mean())
+    return 100 * np.count_nonzero(self.mask) / self.mask.size
 
   def plot(self, axes: Any = None) -> Any:
     """The film with the outlines of infection and lungs, in matplotlib axes, which are returned."""
