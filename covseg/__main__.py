@@ -110,7 +110,11 @@ def _add_release(commands: argparse._SubParsersAction) -> None:
     help="write a trained model into one file, at half its size, for others to use",
     epilog="Example: python -m covseg release --model=runs/unet --output=unet.safetensors",
   )
-  parser.add_argument("--model", required=True, help="the workdir of the run")
+  parser.add_argument(
+    "--model",
+    required=True,
+    help="the workdir of the run; several, with commas between them, whose weights are averaged",
+  )
   parser.add_argument("--output", required=True, help="the file, NAME.safetensors")
   _add_changes(parser)
   parser.set_defaults(run=_release)

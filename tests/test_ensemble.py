@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from covseg import release, trained_model
+from covseg import model_files, release, trained_model
 
 IMAGES = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
 
@@ -36,12 +36,26 @@ def test_an_ensemble_tells_what_any_of_its_models_tells(whole_run, recipe_run):
   np.testing.assert_allclose(_logits(both, "lung"), _logits(alone, "lung"), rtol=1e-5, atol=1e-5)
 
 
-def test_an_ensemble_is_neither_released_nor_trained(whole_run, tmp_path):
-  name = f"{whole_run},{whole_run}"
-  with pytest.raises(ValueError, match="release each of its networks"):
-    release.run(name, str(tmp_path / "both.safetensors"), [])
+def test_of_several_models_the_mean_of_their_weights_is_released(whole_run, tmp_path):
+  first = trained_model.load(str(whole_run))
+  doubled = jax.tree.map(lambda x: 2 * x, first.variables)
+  model_files.save(tmp_path / "doubled.safetensors", first.config, doubled, first.step)
+  names = f"{whole_run},{tmp_path}/doubled.safetensors"
+  release.run(names, str(tmp_path / "mean.safetensors"), ["eval.threshold=0.3"])
+  mean = trained_model.load(str(tmp_path / "mean.safetensors"))
+  assert (mean.config.eval.threshold, mean.step) == (0.3, 2 * first.step)
+  for x, y in zip(jax.tree.leaves(mean.variables), jax.tree.leaves(first.variables), strict=True):
+    np.testing.assert_allclose(x, 1.5 * y, rtol=2e-3, atol=1e-6)  # Of float16.
+
+
+def test_weights_of_different_networks_are_not_averaged(whole_run, recipe_run, tmp_path):
+  with pytest.raises(ValueError, match="different networks"):
+    release.run(f"{whole_run},{recipe_run}", str(tmp_path / "mean.safetensors"), [])
   assert not list(tmp_path.iterdir())
-  network = trained_model.load(name).network
+
+
+def test_an_ensemble_is_not_trained(whole_run):
+  network = trained_model.load(f"{whole_run},{whole_run}").network
   with pytest.raises(ValueError, match="train each by itself"):
     network.init(jax.random.key(0), np.zeros((1, 32, 32, 1), np.float32), train=True)
 
