@@ -90,7 +90,7 @@ def test_the_networks_time_is_told_apart_from_the_rest(whole_run, tmp_path, capf
   told = r"It took (.*) s, in (.*) s of which the network computed. Reading and writing took (.*) s of"
   whole, network, rest = map(float, re.search(told, capfd.readouterr().out).groups())
   assert 0.2 < network <= whole < network + 5
-  assert rest < 0.2  # Of the processor; waiting does not count.
+  assert rest < 0.3  # The network's time is not among it.
 
 
 def test_patients_are_named_nowhere(whole_run, tmp_path, capfd):
