@@ -107,8 +107,8 @@ class _Work:
 
   Attributes:
     done: the lines of an earlier run by the keys of their films.
-    network_seconds: for how long the network has computed, and others beside it.
-    thread_seconds: of the processor, for each reading and writing.
+    network_seconds: for how long the network has computed, on cores that the threads share.
+    thread_seconds: processor time of each reading and each writing.
   """
 
   def __init__(
