@@ -224,6 +224,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
   parser.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL)
   _add_changes(parser)
   parser.add_argument("--output", required=True, help="folder of the results")
+  parser.add_argument("--lungs", action="store_true", help="also write masks of the lungs")
   parser.add_argument("--probabilities", action="store_true", help="also write maps of probability")
   parser.add_argument("--dicom-seg", action="store_true", help="also write DICOM Segmentation objects")
   parser.add_argument("--resume", action="store_true", help="go on in a folder that has results")
@@ -238,7 +239,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     arguments.paths,
     arguments.model,
     arguments.output,
-    predict_command.Wanted(arguments.probabilities, arguments.dicom_seg),
+    predict_command.Wanted(arguments.lungs, arguments.probabilities, arguments.dicom_seg),
     changes=arguments.set,
     resume=arguments.resume,
     shard=arguments.shard,

@@ -67,14 +67,14 @@ def frame(pixels: np.ndarray, turn: Turn = UPRIGHT) -> Frame:
   """The frame of a film, uint8 (H, W), that `turn` brings upright as far as its file tells."""
   upright = turn.apply(pixels)
   rows, columns = _without_padding(upright)
-  likeness = chest_pattern.likeness(np.ascontiguousarray(upright[rows, columns]))
+  ranks = chest_pattern.brightness_ranks(np.ascontiguousarray(upright[rows, columns]))
+  likeness = chest_pattern.likeness(ranks)
   quarters = int(np.argmax(likeness))
   is_negative = -likeness.min() > likeness.max() and -likeness.min() > likeness[0] + _CLEARLY_MORE
   if turn == UPRIGHT and not is_negative and likeness[quarters] > likeness[0] + _CLEARLY_MORE:
-    turn, likeness = Turn(quarters), np.roll(likeness, -quarters)
+    turn, likeness, ranks = Turn(quarters), np.roll(likeness, -quarters), np.rot90(ranks, quarters)
     rows, columns = _without_padding(turn.apply(pixels))
-  upright = np.ascontiguousarray(turn.apply(pixels)[rows, columns])
-  to_slice = chest_pattern.likeness_to_slice(upright)
+  to_slice = chest_pattern.likeness_to_slice(ranks)
   return Frame(turn, rows, columns, float(likeness[0]), bool(is_negative), to_slice)
 
 

@@ -66,7 +66,8 @@ def run(
 
   Raises:
     OSError: a path does not exist, or there is no room for the results.
-    ValueError: there is no film or no such model, or `output` has results and `resume` is not given.
+    ValueError: there is no film or no such model, `output` has results and `resume` is not given, or
+      masks of lungs are wanted of a model that does not tell them.
   """
   folder = pathlib.Path(output).expanduser()
   found, shard_name = _part(film_search.find(paths, folder), shard)
@@ -75,8 +76,10 @@ def run(
     raise ValueError(f"{folder} holds predictions. Go on with --resume, or name another folder as --output.")
   if not found:
     raise ValueError("There is no PNG, JPEG, TIFF or DICOM file in what was named.")
-  folder.mkdir(parents=True, exist_ok=True)
   loaded = predictor.load(model, tuple(changes))
+  if wanted.lungs and not loaded.has_lungs:
+    raise ValueError(f"{loaded.trained.name} does not tell lungs, which --lungs asks for.")
+  folder.mkdir(parents=True, exist_ok=True)
   batch_size = min(loaded.trained.config.eval.batch_size, len(found))
   loaded.warm_up(batch_size)
   work = _Work(loaded, folder, wanted, journal.done() if resume else {}, batch_size)

@@ -18,17 +18,20 @@ class Wanted:
   """What is written besides masks and overlays.
 
   Attributes:
+    lungs: masks of the lungs.
     probabilities: maps of probability, as PNG of 16 bits.
     segmentations: DICOM Segmentation objects, for films that are DICOM.
   """
 
+  lungs: bool = False
   probabilities: bool = False
   segmentations: bool = False
 
 
 def exist(folder: pathlib.Path, found: FoundFilm, wanted: Wanted) -> bool:
   """Whether the results of a film are there, but for DICOM ones."""
-  kinds = ["masks", "overlays", *(["probabilities"] if wanted.probabilities else [])]
+  asked_for = {"lungs": wanted.lungs, "probabilities": wanted.probabilities}
+  kinds = ["masks", "overlays", *(kind for kind, is_wanted in asked_for.items() if is_wanted)]
   return all((folder / kind / result_name(found.name)).exists() for kind in kinds)
 
 
@@ -44,7 +47,7 @@ def write(
   name = result_name(found.name)
   write_whole(folder / "masks" / name, _png(_black_and_white(prediction.mask)))
   write_whole(folder / "overlays" / name, overlay.png(prediction))
-  if prediction.lungs is not None:
+  if wanted.lungs:
     write_whole(folder / "lungs" / name, _png(_black_and_white(prediction.lungs)))
   if wanted.probabilities:
     write_whole(folder / "probabilities" / name, _png(np.round(65535 * prediction.probability).astype("u2")))

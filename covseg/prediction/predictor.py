@@ -106,6 +106,13 @@ class Predictor:
     self._apply = compilation.jit(apply)
     self._variables = jax.device_put(trained.variables)
 
+  @functools.cached_property
+  def has_lungs(self) -> bool:
+    """Whether the network tells lungs."""
+    size = self.trained.config.image_size
+    film = jax.ShapeDtypeStruct((1, size, size), np.uint8)
+    return "lung" in jax.eval_shape(self._apply, self._variables, film)
+
   def predict(self, film: str | os.PathLike | np.ndarray) -> Prediction:
     """The prediction for one film.
 

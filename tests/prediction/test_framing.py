@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from covseg.prediction import chest_pattern, framing
+from covseg.prediction import framing
 from covseg.prediction.turns import Turn
 from tests.film_makers import film, real_films
 
@@ -57,7 +57,7 @@ def test_real_films_stay_as_they_lie_and_come_upright_when_turned(real_data):
   turned = [framing.frame(np.rot90(film, k)).turn.quarters == 4 - k for film in films for k in (1, 2, 3)]
   assert np.mean(turned) > 0.95
   assert np.mean([framing.frame(255 - film).is_negative for film in films]) > 0.95
-  assert np.mean([chest_pattern.likeness(film)[0] for film in films]) > 0.5
+  assert np.mean([framing.frame(film).likeness for film in films]) > 0.5
 
 
 def test_a_file_that_tells_how_it_lies_is_believed():

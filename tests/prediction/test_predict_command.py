@@ -76,6 +76,20 @@ def test_the_command_gives_what_the_api_gives(whole_run, tmp_path):
     assert Image.open(tmp_path / "out" / "overlays" / name).mode == "P"
 
 
+def test_masks_of_lungs_are_written_where_they_are_asked_for(whole_run, recipe_run, tmp_path):
+  films = _write(tmp_path / "films", {"a.png": picture(film(96))})
+  _run(recipe_run, tmp_path, films)
+  assert not (tmp_path / "out" / "lungs").exists()
+  _run(recipe_run, tmp_path, films, output="asked", wanted=Wanted(lungs=True))
+  written = np.asarray(Image.open(tmp_path / "asked" / "lungs" / "a.png"))
+  assert np.array_equal(
+    written, 255 * covseg.load(str(recipe_run)).predict(tmp_path / "films" / "a.png").lungs
+  )
+  with pytest.raises(ValueError, match="does not tell lungs"):
+    _run(whole_run, tmp_path, films, output="none", wanted=Wanted(lungs=True))
+  assert not (tmp_path / "none").exists()
+
+
 def test_the_networks_time_is_told_apart_from_the_rest(whole_run, tmp_path, capfd, monkeypatch):
   apply = predictor.Predictor.logits
 
