@@ -3,8 +3,8 @@
   python -m benchmarks.startup --config=configs/unet.py --config.dataset.manual_dir=FOLDER
 
 Takes the arguments of main.py, but for --workdir. Of each start it prints the seconds of the imports, and
-from there to the end of the second step, or of the first dispatch of an accelerator. Where records are not
-built yet, the first run builds them.
+from there until the device has begun with the first step, and until it has done two (on an accelerator, all
+of a dispatch). Where records are not built yet, the first run builds them.
 """
 
 import os
@@ -22,10 +22,22 @@ _UNTIL_FIRST_STEPS = """
 import os, runpy, sys, time
 began = time.perf_counter()
 from covseg import run_log, train
-imported = time.perf_counter()
+imported, seconds = time.perf_counter(), []
+create_take_steps = train.create_take_steps
+def create_timed(*arguments):
+  take_steps = create_take_steps(*arguments)
+  def take_timed(*arguments):
+    taken = take_steps(*arguments)
+    seconds.append(time.perf_counter() - imported)
+    return taken
+  return take_timed
 def end(self, losses):
-  print(f"imports {imported - began:.1f} s, then {time.perf_counter() - imported:.1f} s", flush=True)
+  seconds.append(time.perf_counter() - imported)
+  print(
+    f"imports {imported - began:.1f} s, from there to the first step {seconds[0]:.1f} s, to the end of the "
+    f"second {seconds[-1]:.1f} s", flush=True)
   os._exit(0)
+train.create_take_steps = create_timed
 run_log.RunLog.steps = end
 runpy.run_path("main.py", run_name="__main__")
 """

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +38,11 @@ class Films:
 
   def __len__(self) -> int:
     return len(self.images)
+
+  def as_batch(self) -> dict[str, np.ndarray]:
+    """{"image": images, "mask": masks}, and "lung_mask" where there are some."""
+    batch = {"image": self.images, "mask": self.masks, "lung_mask": self.lung_masks}
+    return {name: array for name, array in batch.items() if array is not None}
 
   def with_infection(self) -> "Films":
     """Those of the films that have an infection."""
@@ -181,7 +186,16 @@ class FilmReader:
 
 def load_films(reader: FilmReader, image_size: int | None = None) -> Films:
   """All films of a reader, read in parallel, and scaled from its size to another one if that is given."""
-  image_size = image_size or reader.image_size
+  films, readings = start_loading(reader, image_size or reader.image_size, range(len(reader)))
+  for reading in readings:
+    reading.result()
+  return films
+
+
+def start_loading(
+  reader: FilmReader, image_size: int, order: Iterable[int]
+) -> tuple[Films, list[concurrent.futures.Future]]:
+  """Films that threads go on to read, in an order; each is there when its future, in that order, is done."""
   size = (len(reader), image_size, image_size)
   images, masks = np.empty(size, np.uint8), np.empty(size, bool)
   lung_masks = np.empty(size, bool) if reader.has_lung_masks else None
@@ -193,9 +207,10 @@ def load_films(reader: FilmReader, image_size: int | None = None) -> Films:
     if lung_masks is not None:
       lung_masks[i] = film.lung_mask
 
-  with concurrent.futures.ThreadPoolExecutor() as threads:
-    list(threads.map(load, range(len(reader))))
-  return Films(images, masks, lung_masks, ids, labels)
+  threads = concurrent.futures.ThreadPoolExecutor()
+  readings = [threads.submit(load, i) for i in order]
+  threads.shutdown(wait=False)  # What was submitted is still read.
+  return Films(images, masks, lung_masks, ids, labels), readings
 
 
 def resize_image(image: np.ndarray, image_size: int) -> np.ndarray:

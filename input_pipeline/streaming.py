@@ -1,21 +1,26 @@
-"""Training batches read from disk as they are needed, for films that do not fit into memory."""
+"""Training batches of films on disk, which are read once and kept, or again whenever they are needed."""
 
+import collections
+import itertools
 import os
 from collections.abc import Iterator
 
 import grain
+import numpy as np
 
 from input_pipeline.batches import Batch, TrainingOrder
-from input_pipeline.films import FilmReader
+from input_pipeline.films import FilmReader, start_loading
 
 # Batches that are read ahead of the one in use.
 _BATCHES_AHEAD = 4
 
 
-def streamed_batches(
+def batches_from_memory(
   reader: FilmReader, image_size: int, order: TrainingOrder, first_step: int, share: slice
 ) -> Iterator[Batch]:
-  """The batches that the films in memory would give, read ahead of their use by threads.
+  """Batches of films that are read into memory once, by threads, in the order in which they are needed.
+
+  So the first batch is there at once.
 
   Args:
     reader: the films on disk.
@@ -23,6 +28,28 @@ def streamed_batches(
     order: of the films.
     first_step: the step of the first batch.
     share: the part of each batch that is wanted.
+
+  Raises:
+    ValueError: a film cannot be read.
+  """
+  steps = range(first_step, first_step + order.steps_per_epoch)
+  first_needed = dict.fromkeys(np.concatenate([order[step] for step in steps]).tolist())
+  films, readings = start_loading(reader, image_size, first_needed | dict.fromkeys(range(len(reader))))
+  readings = collections.deque(readings)
+  for step in itertools.count(first_step):
+    num_needed = (step + 1 - first_step) * order.batch_size
+    # Those that are done are looked at, too, so that a damaged film is told of soon.
+    while readings and (len(films) - len(readings) < num_needed or readings[0].done()):
+      readings.popleft().result()
+    yield {name: array[order[step][share]] for name, array in films.as_batch().items()}
+
+
+def streamed_batches(
+  reader: FilmReader, image_size: int, order: TrainingOrder, first_step: int, share: slice
+) -> Iterator[Batch]:
+  """The same batches, of films that do not fit into memory; threads read them ahead of their use.
+
+  Takes what `batches_from_memory` takes.
   """
 
   def load(index: int) -> Batch:

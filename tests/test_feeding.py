@@ -1,4 +1,5 @@
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from covseg.train_state import create_train_state
 from input_pipeline import datasets
 from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import FilmReader, load_films
-from input_pipeline.streaming import streamed_batches
+from input_pipeline.streaming import batches_from_memory, streamed_batches
 
 
 @pytest.fixture
@@ -21,13 +22,52 @@ def reader(tiny_config):
 
 @pytest.mark.parametrize("share", [slice(0, 5), slice(2, 5)])
 @pytest.mark.parametrize("first_step", [0, 3])
-def test_streamed_batches_are_those_from_memory(reader, first_step, share):
+@pytest.mark.parametrize("create_batches", [batches_from_memory, streamed_batches])
+def test_batches_are_of_the_films_in_order(reader, create_batches, first_step, share):
   films = load_films(reader, 32)
   order = TrainingOrder(films.masks.any(axis=(1, 2)), 5, seed=1, negative_share=0.5)
-  streamed = streamed_batches(reader, 32, order, first_step=first_step, share=share)
-  for step, batch in itertools.islice(zip(itertools.count(first_step), streamed, strict=False), 7):
+  batches = create_batches(reader, 32, order, first_step=first_step, share=share)
+  for step, batch in itertools.islice(zip(itertools.count(first_step), batches, strict=False), 7):
     assert (batch["image"] == films.images[order[step][share]]).all()
     assert (batch["mask"] == films.masks[order[step][share]]).all()
+
+
+class _Reader:
+  """A reader of films that calls `before` with the number of each first."""
+
+  def __init__(self, reader, before):
+    self._reader, self._before = reader, before
+    self.image_size, self.has_lung_masks = reader.image_size, reader.has_lung_masks
+
+  def __len__(self):
+    return len(self._reader)
+
+  def __getitem__(self, i):
+    self._before(i)
+    return self._reader[i]
+
+
+def test_the_first_batch_does_not_wait_for_the_other_films(reader):
+  order = TrainingOrder(np.ones(len(reader), bool), 4, seed=0)
+  first_is_there = threading.Event()
+  slow = _Reader(reader, lambda i: i in order[0] or first_is_there.wait(60))
+  batches = batches_from_memory(slow, 32, order, 0, slice(0, 4))
+  assert len(next(batches)["image"]) == 4
+  assert not first_is_there.is_set()
+  first_is_there.set()
+  assert (next(batches)["image"] == load_films(reader, 32).images[order[1]]).all()
+
+
+def test_a_damaged_film_is_told_of_before_its_batch(reader):
+  order = TrainingOrder(np.ones(len(reader), bool), 4, seed=0)
+
+  def break_down(i):
+    if i == order[1][0]:
+      raise ValueError("damaged")
+
+  batches = batches_from_memory(_Reader(reader, break_down), 32, order, 0, slice(0, 4))
+  with pytest.raises(ValueError, match="damaged"):
+    list(itertools.islice(batches, 2))
 
 
 def test_infection_is_told_without_the_film_in_memory(reader):
