@@ -36,12 +36,16 @@ def batches_from_memory(
   first_needed = dict.fromkeys(np.concatenate([order[step] for step in steps]).tolist())
   films, readings = start_loading(reader, image_size, first_needed | dict.fromkeys(range(len(reader))))
   readings = collections.deque(readings)
-  for step in itertools.count(first_step):
-    num_needed = (step + 1 - first_step) * order.batch_size
-    # Those that are done are looked at, too, so that a damaged film is told of soon.
-    while readings and (len(films) - len(readings) < num_needed or readings[0].done()):
-      readings.popleft().result()
-    yield {name: array[order[step][share]] for name, array in films.as_batch().items()}
+  try:
+    for step in itertools.count(first_step):
+      num_needed = (step + 1 - first_step) * order.batch_size
+      # Those that are done are looked at, too, so that a damaged film is told of soon.
+      while readings and (len(films) - len(readings) < num_needed or readings[0].done()):
+        readings.popleft().result()
+      yield {name: array[order[step][share]] for name, array in films.as_batch().items()}
+  finally:  # Training was stopped: the process shall not wait for films that nobody needs.
+    for reading in readings:
+      reading.cancel()
 
 
 def streamed_batches(

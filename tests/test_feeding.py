@@ -33,18 +33,18 @@ def test_batches_are_of_the_films_in_order(reader, create_batches, first_step, s
 
 
 class _Reader:
-  """A reader of films that calls `before` with the number of each first."""
+  """A reader of films, again and again up to a number, that calls `before` with the number of each first."""
 
-  def __init__(self, reader, before):
-    self._reader, self._before = reader, before
+  def __init__(self, reader, before, num_films=None):
+    self._reader, self._before, self._num_films = reader, before, num_films or len(reader)
     self.image_size, self.has_lung_masks = reader.image_size, reader.has_lung_masks
 
   def __len__(self):
-    return len(self._reader)
+    return self._num_films
 
   def __getitem__(self, i):
     self._before(i)
-    return self._reader[i]
+    return self._reader[i % len(self._reader)]
 
 
 def test_the_first_batch_does_not_wait_for_the_other_films(reader):
@@ -68,6 +68,24 @@ def test_a_damaged_film_is_told_of_before_its_batch(reader):
   batches = batches_from_memory(_Reader(reader, break_down), 32, order, 0, slice(0, 4))
   with pytest.raises(ValueError, match="damaged"):
     list(itertools.islice(batches, 2))
+
+
+def test_films_that_are_no_longer_needed_are_not_read(reader):
+  order = TrainingOrder(np.ones(len(reader), bool), 4, seed=0)
+  begun, may_go_on = [], threading.Event()
+
+  def note(i):
+    begun.append(i)
+    assert i in order[0] or may_go_on.wait(60)
+
+  threads_before = set(threading.enumerate())
+  batches = batches_from_memory(_Reader(reader, note, num_films=100), 32, order, 0, slice(0, 4))
+  next(batches)
+  batches.close()
+  may_go_on.set()
+  for thread in set(threading.enumerate()) - threads_before:
+    thread.join()
+  assert len(begun) <= 4 + 32  # The first batch, and what as many threads as there can be had begun.
 
 
 def test_infection_is_told_without_the_film_in_memory(reader):
