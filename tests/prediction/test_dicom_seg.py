@@ -52,6 +52,46 @@ def test_real_films_get_one(real_data, name):
   assert np.array_equal(found[0, ..., 0], mask)
 
 
+_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@pytest.mark.parametrize(
+  ("elements", "spacing"),
+  [
+    ({}, [1, 1]),
+    ({"ImagerPixelSpacing": [0.2, 0.3], "PixelSpacing": [0.4, 0.5]}, [0.2, 0.3]),
+    ({"PixelSpacing": [0.4, 0.5]}, [1, 1]),
+    ({"ImagerPixelSpacing": [0, 0]}, [1, 1]),
+    ({"SOPClassUID": _CAPTURE, "PixelSpacing": [0.4, 0.5]}, [0.4, 0.5]),
+    ({"SOPClassUID": _CAPTURE, "NominalScannedPixelSpacing": [0.6, 0.7]}, [0.6, 0.7]),
+  ],
+)
+def test_it_lies_where_viewers_show_the_film(tmp_path, elements, spacing):
+  """Spacings are those that ITK's reader gave for such files."""
+  (tmp_path / "film.dcm").write_bytes(dicom(_FILM, **elements))
+  result = _segmentation(tmp_path / "film.dcm", _FILM.shape, _MASK)
+  shared, frame = result.SharedFunctionalGroupsSequence[0], result.PerFrameFunctionalGroupsSequence[0]
+  assert result.FrameOfReferenceUID
+  assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+  assert shared.PixelMeasuresSequence[0].PixelSpacing == spacing
+  assert frame.PlanePositionSequence[0].ImagePositionPatient == [0, 0, 0]
+
+
+def test_a_place_that_a_film_has_is_kept(tmp_path):
+  place = {
+    "FrameOfReferenceUID": "1.2.3",
+    "ImagePositionPatient": [-170, 20, 180],
+    "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
+    "PixelSpacing": [0.4, 0.5],
+  }
+  (tmp_path / "film.dcm").write_bytes(dicom(_FILM, **place))
+  result = _segmentation(tmp_path / "film.dcm", _FILM.shape, _MASK)
+  shared, frame = result.SharedFunctionalGroupsSequence[0], result.PerFrameFunctionalGroupsSequence[0]
+  assert result.FrameOfReferenceUID == "1.2.3"
+  assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 0, -1]
+  assert frame.PlanePositionSequence[0].ImagePositionPatient == [-170, 20, 180]
+
+
 def test_a_film_without_a_study_is_an_error_that_names_no_patient(tmp_path):
   (tmp_path / "film.dcm").write_bytes(dicom(_FILM, StudyInstanceUID=None, PatientName="Roe"))
   code = """
