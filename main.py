@@ -11,7 +11,7 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from covseg import command_line
+from covseg.runtime import command_line
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of the configuration.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: configuration, logs, weights.")
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
   with command_line.errors_in_plain_words():
     if _DISTRIBUTED.value:  # Before anything else of JAX.
       jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    from covseg import train
+    from covseg.training import train
 
     train.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
 

@@ -21,7 +21,7 @@ _REPEATS = 3
 _UNTIL_FIRST_STEPS = """
 import os, runpy, sys, time
 began = time.perf_counter()
-from covseg import run_log, train
+from covseg.training import run_log, train
 imported, seconds = time.perf_counter(), []
 create_take_steps = train.create_take_steps
 def create_timed(*arguments):

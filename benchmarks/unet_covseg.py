@@ -6,12 +6,13 @@ import jax
 import numpy as np
 
 from configs import default
-from covseg import compilation, devices, feeding
-from covseg.inference import to_network
 from covseg.models import create_model
-from covseg.optimizers import create_optimizer
-from covseg.train_state import create_train_state
-from covseg.train_step import create_train_step
+from covseg.models.inference import to_network
+from covseg.runtime import compilation, devices
+from covseg.training import feeding
+from covseg.training.optimizers import create_optimizer
+from covseg.training.train_state import create_train_state
+from covseg.training.train_step import create_train_step
 from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import Film
 

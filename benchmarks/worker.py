@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from covseg import command_line
+from covseg.runtime import command_line
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ python main.py --config=configs/best.py --config.dataset.manual_dir=FOLDER --wor
 Validation, threshold 0.5, last epoch: per image over the 466 COVID-19 films Dice 0.794, IoU 0.692;
 with_negatives (932 films) Dice 0.878, IoU 0.827, sensitivity 0.989, specificity 0.961. 9 min after the first
 52 on 2 CPU cores. What ships as `best` is the mean of its weights and of those of a second, longer run; see
-covseg/released/best.md.
+covseg/trained/released/best.md.
 """
 
 from ml_collections import ConfigDict

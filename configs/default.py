@@ -67,7 +67,7 @@ def get_config() -> ConfigDict:
   model.encoder_weights = ""
 
   config.loss = loss = ConfigDict()
-  # bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky or lovasz_hinge (covseg/losses.py).
+  # bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky or lovasz_hinge.
   loss.name = "bce"
   loss.positive_weight = 3.0
   loss.dice_weight = 1.0

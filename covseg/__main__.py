@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from covseg import DEFAULT_MODEL, command_line
+from covseg import DEFAULT_MODEL
+from covseg.runtime import command_line
 
 _MODEL = (
   "a model that ships, a file that `release` wrote, or the workdir of a run, whose best checkpoint it is; "
@@ -99,7 +100,7 @@ def _add_import_weights(commands: argparse._SubParsersAction) -> None:
 
 
 def _import_weights(arguments: argparse.Namespace) -> None:
-  from covseg import import_weights  # Here, so that --help answers at once.
+  from covseg.trained import import_weights  # Here, so that --help answers at once.
 
   import_weights.run(arguments.file, arguments.encoder, arguments.output)
 
@@ -132,7 +133,7 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
 
 
 def _release(arguments: argparse.Namespace) -> None:
-  from covseg import release
+  from covseg.trained import release
 
   release.run(arguments.model, arguments.output, arguments.set)
 
@@ -155,10 +156,10 @@ def _add_dataset(commands: argparse._SubParsersAction) -> None:
 
 
 def _dataset(arguments: argparse.Namespace) -> None:
-  from covseg.dataset import dataset_command
+  from covseg.dataset import describe
 
   names = ("name", "cohort", "manual_dir", "data_dir", "image_key", "mask_key", "lung_mask_key")
-  dataset_command.run({name: getattr(arguments, name) for name in names}, arguments.output)
+  describe.run({name: getattr(arguments, name) for name in names}, arguments.output)
 
 
 def _add_sweep(commands: argparse._SubParsersAction) -> None:
@@ -233,13 +234,13 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-  from covseg.prediction import predict_command  # Here, so that --help answers at once.
+  from covseg.prediction import predict  # Here, so that --help answers at once.
 
-  failed = predict_command.run(
+  failed = predict.run(
     arguments.paths,
     arguments.model,
     arguments.output,
-    predict_command.Wanted(arguments.lungs, arguments.probabilities, arguments.dicom_seg),
+    predict.Wanted(arguments.lungs, arguments.probabilities, arguments.dicom_seg),
     changes=arguments.set,
     resume=arguments.resume,
     shard=arguments.shard,
@@ -260,9 +261,9 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-  from covseg.prediction import export_command  # Here, so that --help answers at once.
+  from covseg.trained import export  # Here, so that --help answers at once.
 
-  export_command.run(arguments.model, arguments.output, arguments.set)
+  export.run(arguments.model, arguments.output, arguments.set)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg.losses import LOSSES
 from covseg.models import NETWORKS, create_model
 from covseg.models.blocks import HEADS, NORMS
 from covseg.models.encoder_decoder import DECODERS
 from covseg.models.encoders import RESNETS
-from covseg.optimizers import OPTIMIZERS, SCHEDULES
+from covseg.training.losses import LOSSES
+from covseg.training.optimizers import OPTIMIZERS, SCHEDULES
 from input_pipeline.augmentation import TRANSFORMS
 
 # Fields that may change between the start of a run and its resumption: they say where things are, or

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from configs import default
-from covseg import compilation, train
+from covseg.runtime import compilation
+from covseg.training import train
 from input_pipeline.cxr_phantom import phantom
 
 ROOT = pathlib.Path(__file__).parent.parent

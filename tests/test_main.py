@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from covseg.checkpoints import Checkpoints
 from covseg.configuration import from_json
 from covseg.models import create_model
-from covseg.optimizers import create_optimizer
-from covseg.train_state import create_train_state
+from covseg.trained.checkpoints import Checkpoints
+from covseg.training.optimizers import create_optimizer
+from covseg.training.train_state import create_train_state
 from tests.conftest import ROOT
 
 _TINY = [

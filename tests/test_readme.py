@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from covseg import train
+from covseg.training import train
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from configs import default
-from covseg import pictures
 from covseg.dataset.duplicates import Pair
-from covseg.figure_style import COLORS, STYLE, WIDTH, files
+from covseg.drawing import pictures
+from covseg.drawing.figure_style import COLORS, STYLE, WIDTH, files
 from input_pipeline.augmentation import TRANSFORMS, augment
 from input_pipeline.films import Films, resize_image, resize_mask
 

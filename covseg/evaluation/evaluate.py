@@ -11,12 +11,15 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from covseg import compilation, devices, inference, metrics, pictures
+from covseg import metrics
+from covseg.drawing import pictures
 from covseg.evaluation import results
 from covseg.evaluation.assessment import assess, choose_threshold
 from covseg.evaluation.predictions import Predictions
 from covseg.evaluation.protocols import summarize
-from covseg.trained_model import TrainedModel
+from covseg.models import inference
+from covseg.runtime import compilation, devices
+from covseg.trained.trained_model import TrainedModel
 from input_pipeline.batches import Batch, eval_batches
 from input_pipeline.films import Films, resize_image
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg import compilation, configuration, devices, trained_model
+from covseg import configuration
 from covseg.evaluation import near_duplicates, predictions, results
 from covseg.evaluation.assessment import assess, choose_threshold
 from covseg.evaluation.evaluate import evaluate
+from covseg.runtime import compilation, devices
+from covseg.trained import trained_model
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, Films, load_films

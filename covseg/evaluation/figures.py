@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from covseg import pictures
+from covseg.drawing import pictures
+from covseg.drawing.figure_style import COLORS, STYLE, WIDTH, files
 from covseg.evaluation.assessment import Assessment
-from covseg.figure_style import COLORS, STYLE, WIDTH, files
 from input_pipeline.films import Films
 
 _NUM_CASES = 4

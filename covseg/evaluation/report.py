@@ -16,7 +16,8 @@ import jax
 import numpy as np
 from PIL import Image
 
-from covseg import configuration, pictures
+from covseg import configuration
+from covseg.drawing import pictures
 from covseg.evaluation import results
 from covseg.evaluation.figures import Picture
 from input_pipeline.films import Films

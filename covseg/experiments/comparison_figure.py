@@ -6,8 +6,8 @@ import matplotlib
 import matplotlib.ticker
 from matplotlib.figure import Figure
 
+from covseg.drawing.figure_style import COLORS, STYLE, WIDTH, files
 from covseg.experiments.comparison import Row
-from covseg.figure_style import COLORS, STYLE, WIDTH, files
 
 
 def draw(rows: Sequence[Row], about: str) -> dict[str, bytes]:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from covseg.prediction.film_files import Radiograph
 from covseg.prediction.framing import Frame
+from covseg.prediction.reading.film_files import Radiograph
 from covseg.severity import split_lungs
 
 # The bounds leave out about one in 200 films of COVID-QU-Ex, or fewer.

@@ -17,13 +17,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from covseg import DEFAULT_MODEL, compilation, trained_model
-from covseg.inference import predict, to_network
-from covseg.prediction import film_files, overlay, plausibility
-from covseg.prediction.film_files import Radiograph
+from covseg import DEFAULT_MODEL
+from covseg.models.inference import predict, to_network
+from covseg.prediction import plausibility
 from covseg.prediction.framing import Frame, frame
+from covseg.prediction.reading import film_files
+from covseg.prediction.reading.film_files import Radiograph
+from covseg.prediction.writing import overlay
+from covseg.runtime import compilation
 from covseg.severity import Severity, severity
-from covseg.trained_model import TrainedModel
+from covseg.trained import trained_model
+from covseg.trained.trained_model import TrainedModel
 
 # Logits where the network saw nothing: a probability of 0 in any printed figure.
 _NOTHING = -20.0

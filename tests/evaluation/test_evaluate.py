@@ -2,8 +2,8 @@ import flax.linen as nn
 import numpy as np
 import pytest
 
-from covseg import devices
 from covseg.evaluation.evaluate import Evaluator
+from covseg.runtime import devices
 from input_pipeline.films import Films
 
 

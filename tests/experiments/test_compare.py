@@ -8,7 +8,7 @@ import pytest
 from configs import default
 from covseg import configuration
 from covseg.experiments import compare, comparison
-from tests.test_models import PARAMETERS
+from tests.models.test_models import PARAMETERS
 
 
 def _write_run(path, dice, *, true_pixels=None, split="test", threshold=0.5, seconds=(30.0, 30.0), **fields):

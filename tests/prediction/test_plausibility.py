@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from covseg.prediction import plausibility
-from covseg.prediction.film_files import Radiograph
 from covseg.prediction.framing import frame
+from covseg.prediction.reading.film_files import Radiograph
 from tests.film_makers import film, real_films
 
 _NOTHING = np.zeros((64, 64), bool)

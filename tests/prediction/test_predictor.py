@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 import covseg
-from covseg import trained_model
-from covseg.inference import to_network
-from covseg.prediction import overlay
-from covseg.prediction.film_files import Radiograph
+from covseg.models.inference import to_network
 from covseg.prediction.predictor import Predictor
+from covseg.prediction.reading.film_files import Radiograph
 from covseg.prediction.turns import Turn
+from covseg.prediction.writing import overlay
+from covseg.trained import trained_model
 from tests.conftest import ROOT
 from tests.film_makers import dicom, film, picture, real_films
 

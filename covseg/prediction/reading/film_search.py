@@ -1,0 +1,110 @@
+"""The films among files and folders, and the names that their results get."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+
+from covseg.prediction.reading import dicom
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".dic")
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundFilm:
+  """A file that is or should be a film.
+
+  Attributes:
+    path: of the file.
+    name: of its results: relative, with /, unique in a run.
+    problem: why it is not to be read; empty if it is.
+  """
+
+  path: str
+  name: str
+  problem: str = ""
+
+
+def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
+  """All films among files and folders, the same in every run, sorted within a folder.
+
+  In folders, files count that are called like a film or begin like DICOM; hidden ones and `output` do
+  not. Links are followed where they lead to a file in the same folder.
+
+  Raises:
+    FileNotFoundError: a path does not exist.
+  """
+  found = []
+  for path in paths:
+    if not os.path.lexists(path):
+      raise FileNotFoundError(f"{path} does not exist; name films, or folders of films.")
+    if not os.path.isdir(path):
+      found.append(FoundFilm(path, os.path.basename(os.path.abspath(path))))
+      continue
+    # With several arguments, a folder's name comes before those of its films.
+    prefix = f"{os.path.basename(os.path.abspath(path))}/" if len(paths) > 1 else ""
+    found.extend(FoundFilm(film.path, prefix + film.name, film.problem) for film in _walk(path, output))
+  return _with_unique_names(found)
+
+
+def result_name(name: str) -> str:
+  """Name of a film's mask: its own, as PNG."""
+  return name if name.lower().endswith(".png") else f"{name}.png"
+
+
+def printable(name: str) -> str:
+  """A file's name on one line, whatever bytes it has."""
+  name = os.fsencode(name).decode("utf-8", "backslashreplace")
+  return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
+  home, left_out = os.path.realpath(top), os.path.realpath(output)
+  folders = [top]
+  while folders:  # Not by recursion: folders may lie deeper than Python's stack.
+    folder = folders.pop()
+    try:
+      entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+      yield FoundFilm(folder, os.path.relpath(folder, top), f"cannot be listed: {error.strerror}")
+      continue
+    subfolders = []
+    for entry in entries:
+      if entry.name.startswith("."):
+        continue
+      if entry.is_dir(follow_symlinks=False):
+        if os.path.realpath(entry.path) != left_out:
+          subfolders.append(entry.path)
+      elif not os.path.isdir(entry.path) and _may_be_film(entry):
+        target = os.path.realpath(entry.path)
+        is_outside = entry.is_symlink() and os.path.commonpath([home, target]) != home
+        problem = "is a link out of the folder; name the file itself" if is_outside else ""
+        yield FoundFilm(entry.path, os.path.relpath(entry.path, top), problem)
+    folders.extend(reversed(subfolders))
+
+
+def _may_be_film(entry: os.DirEntry) -> bool:
+  if entry.name.lower().endswith(_SUFFIXES):
+    return True
+  if os.path.splitext(entry.name)[1].lower() in (".txt", ".csv", ".json") or entry.name == "DICOMDIR":
+    return False
+  try:
+    if not entry.is_file():
+      return False
+    with open(entry.path, "rb") as file:
+      return dicom.is_dicom(file.read(132))
+  except OSError:
+    return False
+
+
+def _with_unique_names(films: list[FoundFilm]) -> list[FoundFilm]:
+  """The films, with a problem where an earlier one's results have the same name."""
+  taken: set[str] = set()
+  unique = []
+  for film in films:
+    result = result_name(film.name)
+    if result in taken:
+      film = dataclasses.replace(film, problem="has the name of another film; give it its own --output")
+    taken.add(result)
+    unique.append(film)
+  return unique

@@ -1,0 +1,108 @@
+"""The picture of a prediction: the film, outlines of infection and lungs, and in words what was found."""
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from covseg.drawing.pictures import PREDICTION_COLOR, TRUTH_COLOR
+
+if TYPE_CHECKING:
+  from covseg.prediction.predictor import Prediction
+
+_LONGEST_SIDE = 1024
+_SHORTEST_WIDTH = 384  # Narrower films are enlarged, so that the words have room.
+# Grey levels of the palette, and the places of the colours after them.
+_NUM_GREYS = 128
+_INFECTION, _LUNGS, _WHITE, _BLACK = _NUM_GREYS, _NUM_GREYS + 1, _NUM_GREYS - 1, 0
+
+
+def png(prediction: "Prediction") -> bytes:
+  """The picture as a PNG file."""
+  file = io.BytesIO()
+  draw(prediction).save(file, format="PNG", compress_level=1)
+  return file.getvalue()
+
+
+def draw(prediction: "Prediction") -> Image.Image:
+  """The picture, in a palette of greys and two colours, which keeps it small and quick to write."""
+  height, width = prediction.film.shape
+  scale = min(max(1, _SHORTEST_WIDTH / width), _LONGEST_SIDE / max(height, width))
+  size = max(1, round(width * scale)), max(1, round(height * scale))
+
+  def scaled(pixels: np.ndarray, how: Image.Resampling) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).resize(size, how))
+
+  picture = scaled(prediction.film, Image.Resampling.BILINEAR) // (256 // _NUM_GREYS)
+  outlines = [(prediction.lungs, _LUNGS), (prediction.mask, _INFECTION)]
+  for mask, color in outlines:
+    if mask is not None:
+      picture[_outline(scaled(mask.astype(np.uint8), Image.Resampling.NEAREST) > 0)] = color
+  words = [("infection", _INFECTION), *([("lungs", _LUNGS)] if prediction.lungs is not None else [])]
+  lines = [*in_words(prediction), *(f"Warning: {warning}" for warning in prediction.warnings)]
+  footer = _footer(size[0], words, lines)
+  image = Image.fromarray(np.concatenate([picture, footer]))
+  greys = np.repeat(np.linspace(0, 255, _NUM_GREYS).astype(np.uint8)[:, None], 3, axis=1)
+  image.putpalette(np.concatenate([greys, PREDICTION_COLOR[None], TRUTH_COLOR[None]]).tobytes())
+  return image
+
+
+def in_words(prediction: "Prediction") -> list[str]:
+  """How much is infected, a line for all and a line for each lung that is known."""
+  severity = prediction.severity
+  if severity is None or severity.percent is None:
+    return [f"Infected: {prediction.infected_percent_of_film:.1f} % of the film"]
+  lines = [f"Infected: {severity.percent:.0f} % of the lungs"]
+  for side in ("right", "left"):
+    if getattr(severity, side) is not None:
+      zones = ", ".join(
+        f"{zone} {_percent(getattr(severity, f'{side}_{zone}'))}" for zone in ("upper", "middle", "lower")
+      )
+      lines.append(f"{side.capitalize()} lung {_percent(getattr(severity, side))}: {zones}")
+  return lines
+
+
+def _percent(value: float | None) -> str:
+  return "-" if value is None else f"{value:.0f} %"
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+  """The inner border of a mask, bool (H, W), two pixels wide; the edge of the film is none."""
+  inner = mask
+  for _ in range(2):
+    padded = np.pad(inner, 1, mode="edge")
+    inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+  return mask & ~inner
+
+
+def _footer(width: int, legend: list[tuple[str, int]], lines: list[str]) -> np.ndarray:
+  """The legend and lines of words, uint8 (h, width) in the picture's palette."""
+  font = ImageFont.load_default(size=max(13, width // 45))
+  height = round(1.4 * font.size)
+  lines = [part for line in lines for part in _wrapped(line, font, width - height)]
+  footer = Image.new("L", (width, height * (len(lines) + 1) + height // 2), _BLACK)
+  pen = ImageDraw.Draw(footer)
+  pen.fontmode = "1"  # Only the palette's own colours.
+  x = height // 2
+  for word, color in legend:
+    pen.rectangle((x, height // 2, x + height // 2, height), fill=color)
+    pen.text((x + height, height // 4), word, fill=_WHITE, font=font)
+    x += 2 * height + round(font.getlength(word))
+  for i, line in enumerate(lines, start=1):
+    pen.text((height // 2, i * height + height // 4), line, fill=_WHITE, font=font)
+  return np.asarray(footer)
+
+
+def _wrapped(line: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+  """A line in parts that are no wider than `width`, where its words allow."""
+  if font.getlength(line) <= width:
+    return [line]
+  parts = [""]
+  for word in line.split():
+    longer = f"{parts[-1]} {word}".strip()
+    if font.getlength(longer) <= width or not parts[-1]:
+      parts[-1] = longer
+    else:
+      parts.append(word)
+  return parts

@@ -1,0 +1,69 @@
+"""The files that hold the prediction for one film."""
+
+import dataclasses
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from covseg.prediction.predictor import Prediction
+from covseg.prediction.reading.film_search import FoundFilm, result_name
+from covseg.prediction.writing import overlay
+from covseg.workdir import write_whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+  """What is written besides masks and overlays.
+
+  Attributes:
+    lungs: masks of the lungs.
+    probabilities: maps of probability, as PNG of 16 bits.
+    segmentations: DICOM Segmentation objects, for films that are DICOM.
+  """
+
+  lungs: bool = False
+  probabilities: bool = False
+  segmentations: bool = False
+
+
+def exist(folder: pathlib.Path, found: FoundFilm, wanted: Wanted) -> bool:
+  """Whether the results of a film are there, but for DICOM ones."""
+  asked_for = {"lungs": wanted.lungs, "probabilities": wanted.probabilities}
+  kinds = ["masks", "overlays", *(kind for kind, is_wanted in asked_for.items() if is_wanted)]
+  return all((folder / kind / result_name(found.name)).exists() for kind in kinds)
+
+
+def write(
+  folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted: Wanted, model_name: str
+) -> None:
+  """Writes the results of a film, each whole or not at all.
+
+  Raises:
+    OSError: there is no room, or a name is too long.
+    ValueError: the film's DICOM file lacks what a segmentation needs.
+  """
+  name = result_name(found.name)
+  write_whole(folder / "masks" / name, _png(_black_and_white(prediction.mask)))
+  write_whole(folder / "overlays" / name, overlay.png(prediction))
+  if wanted.lungs:
+    write_whole(folder / "lungs" / name, _png(_black_and_white(prediction.lungs)))
+  if wanted.probabilities:
+    write_whole(folder / "probabilities" / name, _png(np.round(65535 * prediction.probability).astype("u2")))
+  if wanted.segmentations and prediction.is_dicom:
+    from covseg.prediction.writing import dicom_seg  # Of the extra [dicom].
+
+    content = dicom_seg.segmentation(pathlib.Path(found.path), prediction, model_name)
+    write_whole(folder / "segmentations" / f"{found.name}.dcm", content)
+
+
+def _black_and_white(mask: np.ndarray) -> np.ndarray:
+  """uint8 (H, W), 255 where True."""
+  return np.uint8(255) * mask.view(np.uint8)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
+  return file.getvalue()

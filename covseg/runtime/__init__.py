@@ -1,0 +1,1 @@
+"""Devices, compilation, the command line."""

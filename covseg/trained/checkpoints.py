@@ -1,0 +1,119 @@
+"""Checkpoints of a run: the latest, and the best by validation Dice. Only this module knows Orbax."""
+
+import contextlib
+import errno
+import logging
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from orbax.checkpoint.experimental import v1 as ocp
+
+from covseg.training.train_state import TrainState
+
+_policies = ocp.training.preservation_policies
+
+
+class Checkpoints:
+  """The checkpoints in a folder, each under the number of its step.
+
+  A checkpoint appears under its name only when it is complete, and an old one goes only after that:
+  a process killed, or a disk filled, at any moment leaves the previous ones whole.
+  """
+
+  def __init__(self, folder: pathlib.Path, read_only: bool = False):
+    """Opens a folder; `read_only` leaves alone what a run under way may be writing there."""
+    # Orbax writes where it is told, wherever the process is: it wants an absolute path.
+    self._checkpointer = ocp.training.Checkpointer(
+      folder.absolute(),
+      save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+      preservation_policy=_policies.AnyPreservationPolicy(
+        [
+          _policies.LatestN(1),
+          _policies.BestN(get_metric_fn=_val_dice, n=1, keep_checkpoints_without_metrics=False),
+        ]
+      ),
+      cleanup_tmp_directories=not read_only,
+    )
+
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+    if error_type is None:  # Else a save may have failed, and closing would raise that again.
+      self._checkpointer.close()
+
+  @property
+  def latest_step(self) -> int | None:
+    """Step of the latest checkpoint; None without one."""
+    latest = self._checkpointer.latest
+    return latest.step if latest else None
+
+  @property
+  def best_step(self) -> int | None:
+    """Step of the checkpoint with the highest validation Dice, the later of equals."""
+    validated = [c for c in self._checkpointer.checkpoints if c.metrics]
+    return max(validated, key=lambda c: (_val_dice(c.metrics), c.step)).step if validated else None
+
+  def save(
+    self, state: TrainState, val_dice: float | None = None, epoch_losses: list[float] | None = None
+  ) -> None:
+    """Saves a state under its step.
+
+    Args:
+      state: what to save.
+      val_dice: its validation Dice, at the end of an epoch.
+      epoch_losses: within an epoch, the losses of its steps so far.
+
+    Raises:
+      OSError: it could not be written; the checkpoints before it are as they were.
+    """
+    folder, kept = self._checkpointer.directory, self.kept()
+    # Half a megabyte is what Orbax writes besides.
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**19
+    try:
+      free = shutil.disk_usage(folder).free
+      if free < needed:
+        raise OSError(errno.ENOSPC, f"it takes {needed:,} bytes, and the disk has {free:,} left")
+      with _errors_are_raised_only():
+        self._checkpointer.save(
+          int(state.step),
+          state,
+          overwrite=True,
+          metrics=None if val_dice is None else {"val_dice": val_dice},
+          custom_metadata={"epoch_losses": epoch_losses or []},
+        )
+    except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+      raise OSError(
+        f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. {kept} Make "
+        "room there, and run the same command to go on."
+      ) from error
+
+  def kept(self) -> str:
+    """A sentence that says which checkpoint there is to go on from."""
+    if self.latest_step is None:
+      return "There is no earlier one to go on from."
+    return f"The last good one, of step {self.latest_step}, is kept."
+
+  def restore(self, step: int, like: TrainState) -> tuple[TrainState, list[float]]:
+    """State of a checkpoint, and the losses of its epoch so far; `like` tells shapes and types."""
+    state = self._checkpointer.load(step, like)
+    return state, self._checkpointer.metadata(step).custom_metadata["epoch_losses"]
+
+
+@contextlib.contextmanager
+def _errors_are_raised_only() -> Iterator[None]:
+  """Keeps Orbax from logging, once a thread, the traceback of an error that it raises as well."""
+  absl_logger = logging.getLogger("absl")
+  level = absl_logger.level
+  absl_logger.setLevel(logging.CRITICAL)
+  try:
+    yield
+  finally:
+    absl_logger.setLevel(level)
+
+
+def _val_dice(metrics: Any) -> float:
+  return metrics["val_dice"]

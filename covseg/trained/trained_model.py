@@ -1,0 +1,129 @@
+"""A trained network: one that ships, one from a file, one from the workdir of its run, or several."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from covseg import configuration
+from covseg.models import create_model
+from covseg.models.ensemble import Ensemble
+from covseg.trained import model_files
+from covseg.trained.checkpoints import Checkpoints
+from covseg.training.optimizers import create_optimizer
+from covseg.training.train_state import create_train_state
+from covseg.workdir import Workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+  """A network with its weights.
+
+  Attributes:
+    name: what the user called it by.
+    config: the whole configuration it was trained with; of an ensemble, the first network's, with the
+      largest image size of all.
+    network: the Linen module.
+    variables: {"params": ..., "batch_stats": ...}, what `network.apply` takes to predict.
+    step: updates that the weights have seen; of an ensemble, of all.
+  """
+
+  name: str
+  config: ConfigDict
+  network: nn.Module
+  variables: dict[str, Any]
+  step: int
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """16 hexadecimal digits that differ between any two sets of weights, and ways to predict with them."""
+    digest = hashlib.sha256(f"{self.network} {json.dumps(self.config.eval.to_dict())}".encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
+      digest.update(jax.tree_util.keystr(path).encode())
+      digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
+  """A model by name: one that ships, a file that `python -m covseg release` wrote, or a run's workdir.
+
+  Args:
+    name: what it is called; of a run, it is the best checkpoint. Several, with commas between them, are
+      an ensemble: the mean of their logits, which predicts as the first does by itself.
+    changes: how it predicts, where that differs, "eval.FIELD=VALUE" or "model.prune_to=VALUE" each; of an
+      ensemble, the first.
+
+  Raises:
+    FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated, or
+      there is no such field or value.
+  """
+  names = name.split(",")
+  if "" in names:
+    raise ValueError(f"--model={name}: expected a name, or several as in best,unet_strong.")
+  first, *others = map(_load, names)
+  first = _change(first, changes)
+  return ensemble(name, [first, *others]) if others else first
+
+
+def _change(trained: TrainedModel, changes: Sequence[str]) -> TrainedModel:
+  fields = [*(f"eval.{name}" for name in trained.config.eval), "model.prune_to"]
+  for change in changes:
+    field, _, value = change.partition("=")
+    if field not in fields:
+      raise ValueError(f"--set {change}: expected FIELD=VALUE, of the fields {', '.join(fields)}.")
+    try:
+      trained.config.update_from_flattened_dict({field: json.loads(value)})
+    except (TypeError, ValueError) as error:
+      raise ValueError(f"--set {change}: {value!r} is not a value of this field ({error}).") from error
+  configuration.check(trained.config)
+  return dataclasses.replace(trained, network=create_model(trained.config.model))
+
+
+def ensemble(name: str, models: Sequence[TrainedModel]) -> TrainedModel:
+  """Models as one that averages their logits, and else predicts as the first does."""
+  sizes = tuple(model.config.image_size for model in models)
+  config = models[0].config.copy_and_resolve_references()
+  config.image_size = max(sizes)
+  variables = {
+    kind: {f"networks_{i}": model.variables.get(kind, {}) for i, model in enumerate(models)}
+    for kind in ("params", "batch_stats")
+  }
+  network = Ensemble(tuple(model.network for model in models), sizes)
+  return TrainedModel(name, config, network, variables, step=sum(model.step for model in models))
+
+
+def _load(name: str) -> TrainedModel:
+  file = pathlib.Path(name).expanduser()
+  if name in model_files.released():
+    file = model_files.RELEASED / f"{name}.safetensors"
+  if file.suffix == ".safetensors":
+    config, variables, step = model_files.load(file)
+    return TrainedModel(name, config, create_model(config.model), variables, step)
+  workdir = Workdir(name)
+  if not workdir.path.exists():
+    released = ", ".join(model_files.released()) or "none yet"
+    raise FileNotFoundError(
+      f"--model={name}: there is no such folder or file, and no such model ships (those that do: {released})."
+    )
+  config = workdir.read_config()
+  network = create_model(config.model)
+  with Checkpoints(workdir.checkpoints, read_only=True) as checkpoints:
+    if checkpoints.best_step is None:
+      raise ValueError(f"{workdir.path} has no validated checkpoint yet; train it for an epoch.")
+    like = create_train_state(
+      network,
+      create_optimizer(config.optimizer),
+      config.seed,
+      config.image_size,
+      keep_ema=config.optimizer.ema_decay > 0,
+    )
+    best, _ = checkpoints.restore(checkpoints.best_step, like)
+  return TrainedModel(name, config, network, best.variables(), int(best.step))

@@ -1,0 +1,1 @@
+"""Training: the loop, the step, the state, and how films reach it."""

@@ -1,0 +1,94 @@
+"""How films reach the training step: all on the device once, or a batch at a time from the host."""
+
+import itertools
+import logging
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from covseg.runtime import devices
+from covseg.training.train_state import TrainState
+from covseg.training.train_step import create_resident_train_steps, create_train_step
+from input_pipeline.batches import TrainingOrder
+from input_pipeline.films import FilmReader, load_films
+from input_pipeline.streaming import batches_from_memory, streamed_batches
+
+logger = logging.getLogger(__name__)
+
+# Takes some steps, at most as many as are left in the epoch; gives the state and their losses.
+TakeSteps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
+
+# Steps of one dispatch where the films are on the device. A stop waits for them.
+_STEPS_PER_DISPATCH = 16
+
+
+def create_take_steps(
+  config: ConfigDict,
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  reader: FilmReader,
+  order: TrainingOrder,
+  state: TrainState,
+) -> TakeSteps:
+  """Function that goes on training from a state, fed in the way that suits data and devices.
+
+  - Films beyond `dataset.memory_limit_gb` are read from disk as they are needed.
+  - Others are read into memory once. On accelerators of one process they go to the device as they
+    are, uint8, and many steps run there without the host. XLA:CPU is slow inside such a loop, and
+    several processes feed only their shares: there the host gathers each batch, once its films are read.
+
+  The batches are the same in each way.
+  """
+  share, first_step = devices.share_of_batch(config.batch_size), int(state.step)
+  gigabytes = (2 + reader.has_lung_masks) * len(reader) * config.image_size**2 / 1e9
+  fits_memory = gigabytes <= config.dataset.memory_limit_gb
+  if not fits_memory:
+    logger.info("The training films (%.1f GB in memory) are read as they are needed.", gigabytes)
+  elif jax.default_backend() != "cpu" and jax.process_count() == 1:
+    return _take_resident_steps(config, model, optimizer, mesh, reader, order, first_step)
+  train_step = create_train_step(config, model, optimizer)
+  # Compiled before threads begin to read, which would hold up the tracing.
+  blank = np.zeros((share.stop - share.start, config.image_size, config.image_size), bool)
+  batch = {"image": blank.astype(np.uint8), "mask": blank}
+  if reader.has_lung_masks:
+    batch["lung_mask"] = blank
+  train_step.lower(state, devices.split_over_batch(mesh, batch)).compile()
+  create_batches = batches_from_memory if fits_memory else streamed_batches
+  batches = create_batches(reader, config.image_size, order, first_step, share)
+
+  def take_step(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
+    del steps_left  # One is never too many.
+    return train_step(state, devices.split_over_batch(mesh, next(batches)))
+
+  return take_step
+
+
+def _take_resident_steps(
+  config: ConfigDict,
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  reader: FilmReader,
+  order: TrainingOrder,
+  first_step: int,
+) -> TakeSteps:
+  train_steps = create_resident_train_steps(config, model, optimizer)
+  films = load_films(reader, config.image_size).as_batch()
+  films = jax.device_put(films, devices.replicated(mesh))
+  orders = (order[step] for step in itertools.count(first_step))
+
+  def take_steps(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
+    num_steps = min(steps_left, _STEPS_PER_DISPATCH)
+    chosen = np.zeros((_STEPS_PER_DISPATCH, config.batch_size), np.int32)
+    chosen[:num_steps] = list(itertools.islice(orders, num_steps))
+    chosen = jax.device_put(chosen, NamedSharding(mesh, PartitionSpec(None, "batch")))
+    state, losses = train_steps(state, films, chosen, num_steps)
+    return state, losses[:num_steps]
+
+  return take_steps

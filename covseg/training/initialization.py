@@ -1,0 +1,48 @@
+"""The weights that a run starts from, where they are not random."""
+
+import pathlib
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+from ml_collections import ConfigDict
+
+from covseg.models import encoders
+from covseg.trained import encoder_weights, trained_model
+
+_SHIPPED = pathlib.Path(encoders.__file__).parent / "weights"
+
+
+def initial_variables(config: ConfigDict, model: nn.Module, variables: dict[str, Any]) -> dict[str, Any]:
+  """Random variables with those parts replaced that the configuration takes from elsewhere.
+
+  `init_from`, another model, gives all but the heads that it lacks; `model.encoder_weights` the encoder.
+
+  Raises:
+    FileNotFoundError, ValueError: there are no such weights, or they are not of this network.
+  """
+  if config.init_from:
+    return _from_model(trained_model.load(config.init_from), variables)
+  if not config.model.encoder_weights:
+    return variables
+  name = config.model.encoder_weights
+  path = _SHIPPED / f"{model.encoder}.safetensors" if name == "imagenet" else pathlib.Path(name).expanduser()
+  if not path.exists():
+    shipped = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
+    raise FileNotFoundError(
+      f"model.encoder_weights={name!r}: there is no file {path}. Weights ship for {shipped}; others are "
+      "converted by python -m covseg import-weights."
+    )
+  encoder = encoder_weights.load(path, {part: tree["encoder"] for part, tree in variables.items()})
+  return {part: {**tree, "encoder": encoder[part]} for part, tree in variables.items()}
+
+
+def _from_model(trained: trained_model.TrainedModel, variables: dict[str, Any]) -> dict[str, Any]:
+  ours = flax.traverse_util.flatten_dict(variables, sep="/")
+  theirs = flax.traverse_util.flatten_dict(trained.variables, sep="/")
+  body = {name: x.shape for name, x in ours.items() if not name.startswith("params/heads/")}
+  found = {name: x.shape for name, x in theirs.items() if not name.startswith("params/heads/")}
+  encoder_weights.check_tensors(trained.name, found, body)
+  taken = {name: theirs.get(name, x) for name, x in ours.items()}
+  return flax.traverse_util.unflatten_dict(jax.tree.map(jax.numpy.asarray, taken), sep="/")

@@ -1,0 +1,237 @@
+"""Training: the loop over epochs, what it saves, and how it goes on."""
+
+import concurrent.futures
+import contextlib
+import itertools
+import logging
+import signal
+from collections.abc import Callable, Iterator
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from covseg import configuration
+from covseg.evaluation import evaluate
+from covseg.models import create_model
+from covseg.runtime import compilation, devices
+from covseg.trained.checkpoints import Checkpoints
+from covseg.trained.trained_model import TrainedModel
+from covseg.training.feeding import TakeSteps, create_take_steps
+from covseg.training.initialization import initial_variables
+from covseg.training.optimizers import create_optimizer
+from covseg.training.run_log import RunLog
+from covseg.training.train_state import TrainState, create_train_state
+from covseg.workdir import Workdir
+from input_pipeline import datasets
+from input_pipeline.batches import TrainingOrder
+from input_pipeline.films import FilmReader, Films, load_films
+
+logger = logging.getLogger(__name__)
+
+
+def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
+  """Trains as the configuration says, from the start or from where the folder's run stopped, and
+  evaluates the best checkpoint.
+
+  Raises:
+    FileNotFoundError, ValueError: the data or the configuration is not as it should be, or the
+      folder holds a run of another configuration; nothing has been written into it then.
+    FloatingPointError: the loss is no longer finite.
+    OSError: something could not be written.
+  """
+  configuration.check(config)
+  workdir = Workdir(workdir_path)
+  workdir.check(config)
+  compilation.enable_cache()
+  mesh = devices.create_mesh(config.batch_size)
+  readers = _open_splits(config)
+  order = _training_order(config, readers["train"])
+  validation = load_films(readers["validation"])
+  if not validation.masks.any():
+    raise ValueError(
+      f"No validation film has an infection (feature {config.dataset.mask_key}), so the best "
+      "checkpoint cannot be told."
+    )
+
+  if devices.is_main_process():
+    workdir.write_config(config)
+  model = create_model(config.model)
+  with Checkpoints(workdir.checkpoints) as checkpoints, _stop_on_signal() as stop_asked:
+    state = _train(config, workdir, checkpoints, model, mesh, readers["train"], order, validation, stop_asked)
+    if stop_asked(int(state.step)):
+      logger.info("Stopped at step %d; the same command goes on from there.", state.step)
+      return
+    best, _ = checkpoints.restore(checkpoints.best_step, like=state)
+
+  split = "test" if "test" in readers else "validation"
+  if split == "validation":
+    logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
+  films = load_films(readers["test"]) if split == "test" else validation
+  trained = TrainedModel(workdir_path, config, model, best.variables(), int(best.step))
+  evaluate.evaluate(trained, mesh, films, split, workdir.evaluation(split), validation=validation)
+
+
+def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
+  """Readers of train, validation and, if there is one, test, at the size of the evaluation."""
+  if not devices.is_main_process():
+    devices.wait_for_all("dataset")  # The main process builds it.
+  builder = datasets.prepare(config.dataset)
+  if devices.is_main_process():
+    devices.wait_for_all("dataset")
+  for split in ("train", "validation"):
+    if split not in builder.info.splits:
+      raise ValueError(
+        f"{builder.info.full_name} has the splits {', '.join(builder.info.splits)}; training needs "
+        f"train and validation, and there is no {split}."
+      )
+  has_lung_head = "lung" in config.model.heads
+  readers = {
+    split: FilmReader(
+      builder, split, config.dataset, config.eval.image_size, with_lungs=has_lung_head or split != "train"
+    )
+    for split in ("train", "validation", "test")
+    if split in builder.info.splits
+  }
+  if has_lung_head and not readers["train"].has_lung_masks:
+    raise ValueError(
+      f"A lung head (model.heads) takes masks of the lungs, and {builder.info.full_name} has no feature "
+      f"dataset.lung_mask_key={config.dataset.lung_mask_key!r}."
+    )
+  return readers
+
+
+def _training_order(config: ConfigDict, reader: FilmReader) -> TrainingOrder:
+  infected = np.ones(len(reader), bool)
+  if config.dataset.negative_share < 1:  # Else there is no need to look.
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+      infected = np.array(list(threads.map(reader.has_infection, range(len(reader)))))
+  return TrainingOrder(infected, config.batch_size, config.seed, config.dataset.negative_share)
+
+
+def _train(
+  config: ConfigDict,
+  workdir: Workdir,
+  checkpoints: Checkpoints,
+  model: nn.Module,
+  mesh: Mesh,
+  train_reader: FilmReader,
+  order: TrainingOrder,
+  validation: Films,
+  stop_asked: Callable[[int], bool],
+) -> TrainState:
+  """The state after the last epoch, or when a stop is asked for; every epoch is logged and saved."""
+  num_steps = order.steps_per_epoch
+  optimizer = create_optimizer(config.optimizer, num_steps, config.num_epochs)
+  state = create_train_state(
+    model,
+    optimizer,
+    config.seed,
+    config.image_size,
+    keep_ema=config.optimizer.ema_decay > 0,
+    sharding=devices.replicated(mesh),
+  )
+  first_epoch, losses = 0, []
+  if checkpoints.latest_step is not None:
+    state, losses = checkpoints.restore(checkpoints.latest_step, like=state)
+    first_epoch = (int(state.step) - len(losses)) // num_steps
+    logger.info("Going on from step %d, in epoch %d.", state.step, first_epoch + 1)
+  else:
+    variables = initial_variables(config, model, {"params": state.params, "batch_stats": state.batch_stats})
+    state = state.with_variables(jax.device_put(variables, devices.replicated(mesh)))
+  take_steps = create_take_steps(config, model, optimizer, mesh, train_reader, order, state)
+  evaluator = evaluate.Evaluator(config, model, mesh, validation.with_infection())
+
+  with RunLog(workdir, config, num_steps, first_epoch, int(state.step)) as log:
+    for epoch in range(first_epoch, config.num_epochs):
+      last_step = (epoch + 1) * num_steps
+      state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
+      if not np.isfinite(losses).all():
+        bad = int(np.argmin(np.isfinite(losses)))
+        raise FloatingPointError(
+          f"The loss became {losses[bad]} at step {epoch * num_steps + bad + 1} (epoch {epoch + 1}, "
+          f"learning rate {config.optimizer.learning_rate:g}). Of the checkpoints in {workdir.checkpoints}: "
+          f"{checkpoints.kept()} Try a smaller --config.optimizer.learning_rate in a new --workdir."
+        )
+      step = int(state.step)
+      counts = evaluator.count_pixels(state.variables())
+      counts = list(itertools.takewhile(lambda _, step=step: not stop_asked(step), counts))
+      if stop_asked(step):
+        if losses:
+          checkpoints.save(state, epoch_losses=losses)
+        break
+      means = evaluate.summarize(np.stack(counts))["per_image"]
+      log.epoch(
+        epoch,
+        step,
+        train_loss=float(np.mean(losses)),
+        val_dice=means["dice"],
+        val_iou=means["iou"],
+        val_pixel_accuracy=means["pixel_accuracy"],
+      )
+      checkpoints.save(state, val_dice=means["dice"])
+      if checkpoints.best_step == step:
+        log.samples(evaluator.samples(state.variables()), step)
+      losses = []
+  return state
+
+
+def _train_epoch(
+  take_steps: TakeSteps,
+  state: TrainState,
+  losses: list[float],
+  num_steps: int,
+  last_step: int,
+  log: RunLog,
+  stop_asked: Callable[[int], bool],
+) -> TrainState:
+  """The state after the steps that an epoch still lacks; earlier, if a stop is asked for or a loss is
+  not finite.
+
+  Losses are waited for, and appended to `losses`, only when the steps after them are under way, so
+  the device computes while the host prepares the next batch.
+  """
+  running = None
+
+  def finish(running: jax.Array) -> None:
+    ended = np.asarray(running).tolist()
+    losses.extend(ended)
+    log.steps(ended)
+
+  steps_left = num_steps - len(losses)
+  while steps_left and not stop_asked(last_step - steps_left) and np.isfinite(losses[-1:]).all():
+    state, dispatched = take_steps(state, steps_left)
+    steps_left -= len(dispatched)
+    if running is not None:
+      finish(running)
+    running = dispatched
+  if running is not None:
+    finish(running)
+  return state
+
+
+@contextlib.contextmanager
+def _stop_on_signal() -> Iterator[Callable[[int], bool]]:
+  """Gives a function of a step that tells whether SIGTERM or SIGINT has come; a second one acts at once.
+
+  Of several processes, one alone must not stop. They are told at the same step that SIGTERM has come to
+  one of them, provided that they ask at every step; SIGINT acts as ever.
+  """
+  if jax.process_count() > 1:
+    yield multihost_utils.reached_preemption_sync_point
+    return
+  received = []
+
+  def note(number: int, _frame: object) -> None:
+    received.append(number)
+    signal.signal(number, previous[number])
+
+  previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+  try:
+    yield lambda _: bool(received)
+  finally:
+    for number, handler in previous.items():
+      signal.signal(number, handler)

@@ -1,0 +1,81 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from covseg.models import inference
+
+
+class _Given(nn.Module):
+  """Logits that are the image, and lungs in its left half."""
+
+  @nn.compact
+  def __call__(self, images, train):
+    columns = jnp.arange(images.shape[2]) < images.shape[2] // 2
+    return {"infection": 8 * images - 4, "lung": jnp.where(columns[:, None], 3.0, -3.0) + 0 * images}
+
+
+@pytest.fixture
+def config():
+  return default.get_config().eval
+
+
+def _predict(config, images):
+  return jax.jit(lambda x: inference.predict(_Given(), config, {}, x))(images)
+
+
+def test_flip_is_the_mean_over_the_film_and_its_mirror_image(config):
+  images = np.random.default_rng(0).random((2, 4, 6, 1), np.float32)
+  plain = _predict(config, images)
+  np.testing.assert_allclose(plain["infection"], 8 * images[..., 0] - 4, rtol=1e-5)
+  config.flip = True
+  flipped = _predict(config, images)
+  # Infection moves with the image; the lungs of this network stay on the left.
+  np.testing.assert_allclose(flipped["infection"], plain["infection"], rtol=1e-5)
+  np.testing.assert_allclose(flipped["lung"], np.zeros((2, 4, 6)), atol=1e-6)
+
+
+def test_lung_only_bounds_infection_by_lung(config):
+  config.lung_only = True
+  logits = _predict(config, np.ones((1, 4, 6, 1), np.float32))
+  assert (logits["infection"][..., :3] == 3).all()
+  assert (logits["infection"][..., 3:] == -3).all()
+
+
+class _WithPresence(nn.Module):
+  @nn.compact
+  def __call__(self, images, train):
+    return {"infection": 8 * images - 4, "presence": jnp.array([-3.0, -1.0])[:, None, None, None]}
+
+
+def test_infection_is_no_likelier_than_an_unlikely_presence(config):
+  images = np.tile(np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4, 1), (2, 1, 1, 1))
+  given = 8 * images[..., 0] - 4
+  for least, expected in (
+    (0.0, given),
+    (0.1, np.stack([np.minimum(given[0], -3), given[1]])),
+    (0.3, np.minimum(given, np.array([-3, -1])[:, None, None])),
+  ):
+    config.least_presence = least
+    found = inference.predict(_WithPresence(), config, {}, images)
+    assert found.keys() == {"infection"}
+    np.testing.assert_allclose(found["infection"], expected, rtol=1e-5)
+
+
+def test_a_film_with_too_little_infection_has_none(config):
+  config.least_percent = 10.0
+  images = np.zeros((2, 10, 10, 1), np.float32)
+  images[0, 0, :9] = 1  # 9 %.
+  images[1, 0, :] = 1  # 10 %.
+  called = _predict(config, images)["infection"] > 0
+  assert called.sum(axis=(1, 2)).tolist() == [0, 10]
+
+
+def test_probabilities_are_scaled_to_the_size_of_the_comparison():
+  logits = {"infection": jnp.zeros((2, 4, 4)), "lung": jnp.full((2, 4, 4), 50.0)}
+  found = inference.probabilities(logits, (8, 6))
+  assert found["infection"].shape == (2, 8, 6)
+  assert (found["infection"] == 0.5).all()
+  assert (found["lung"] == 1).all()

@@ -1,0 +1,47 @@
+import queue
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from covseg.prediction.reading import decoding_apart, film_files
+from tests.film_makers import dicom, film
+
+pytest.importorskip("pydicom")
+_FILM = film(64)
+_CONTENT = dicom(_FILM, "RLELossless")
+
+
+@pytest.fixture(autouse=True)
+def none_idle(monkeypatch):
+  monkeypatch.setattr(decoding_apart, "_idle", queue.LifoQueue())
+
+
+def test_one_process_decodes_file_after_file():
+  for _ in range(3):
+    assert np.array_equal(decoding_apart.pixel_array(_CONTENT), _FILM)
+  with pytest.raises(ValueError, match="is a damaged DICOM file, or"):
+    decoding_apart.pixel_array(_CONTENT[:-500])
+  assert np.array_equal(decoding_apart.pixel_array(_CONTENT), _FILM)
+  assert decoding_apart._idle.qsize() == 1
+
+
+@pytest.mark.parametrize(
+  "code",
+  [
+    "import os; os.abort()",
+    "import sys; sys.stdin.buffer.read(9); print('12')",
+    "import time; time.sleep(60)",
+  ],
+)
+def test_a_decoder_that_breaks_down_or_hangs_is_an_error_of_its_film_only(monkeypatch, code):
+  def start():
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(decoding_apart, "_start", start)
+    patch.setattr(decoding_apart, "_SECONDS", 1)
+    with pytest.raises(ValueError, match="broke down or took too long"):
+      film_files.decode(_CONTENT)
+  assert np.array_equal(film_files.decode(_CONTENT).pixels, _FILM)

@@ -1,0 +1,341 @@
+import csv
+import errno
+import functools
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import covseg
+from covseg.prediction import predict, predictor
+from covseg.prediction.predict import Wanted
+from tests.conftest import ROOT
+from tests.film_makers import dicom, film, hostile, picture
+
+_FILMS = {f"{i}.png": picture(np.roll(film(64), i, axis=1)) for i in range(5)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def load_once():
+  """Keeps the model between runs, which saves compiling it."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(predictor, "load", functools.cache(predictor.load))
+    yield
+
+
+def _write(folder, files):
+  for name, content in files.items():
+    path = os.path.join(os.fsencode(folder), os.fsencode(name))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+      file.write(content)
+  return str(folder)
+
+
+def _run(whole_run, tmp_path, *paths, output="out", wanted=Wanted(), **options):  # noqa: B008
+  failed = predict.run([*map(str, paths)], str(whole_run), str(tmp_path / output), wanted, **options)
+  return failed, _rows(tmp_path / output / "predictions.csv")
+
+
+def _rows(table):
+  with open(table, newline="") as file:
+    return list(csv.DictReader(file))
+
+
+def _files(folder):
+  return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+
+
+def test_the_command_gives_what_the_api_gives(whole_run, tmp_path):
+  films = _write(
+    tmp_path / "films", {**_FILMS, "sub/wide.jpg": picture(film(80)[:50], "JPEG"), "x.dcm": dicom(film())}
+  )
+  failed, rows = _run(whole_run, tmp_path, films, wanted=Wanted(probabilities=True))
+  assert failed == 0
+  model = covseg.load(str(whole_run))
+  assert [row["file"] for row in rows] == [*sorted(_FILMS), "x.dcm", "sub/wide.jpg"]
+  for row in rows:
+    result = model.predict(tmp_path / "films" / row["file"])
+    name = row["file"] if row["file"].endswith(".png") else f"{row['file']}.png"
+    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / name))
+    assert np.array_equal(mask, 255 * result.mask)
+    probability = np.asarray(Image.open(tmp_path / "out" / "probabilities" / name)) / 65535
+    np.testing.assert_allclose(probability, result.probability, atol=1e-4)
+    assert (int(row["height"]), int(row["width"])) == result.film.shape
+    assert int(row["infected_pixels"]) == result.mask.sum()
+    assert float(row["infected_percent_of_film"]) == pytest.approx(100 * result.mask.mean(), abs=0.01)
+    assert row["warnings"] == "; ".join(result.warnings)
+    assert row["infected_percent_of_lungs"] == ""  # The network does not tell lungs.
+    assert Image.open(tmp_path / "out" / "overlays" / name).mode == "P"
+
+
+def test_masks_of_lungs_are_written_where_they_are_asked_for(whole_run, recipe_run, tmp_path):
+  films = _write(tmp_path / "films", {"a.png": picture(film(96))})
+  _run(recipe_run, tmp_path, films)
+  assert not (tmp_path / "out" / "lungs").exists()
+  _run(recipe_run, tmp_path, films, output="asked", wanted=Wanted(lungs=True))
+  written = np.asarray(Image.open(tmp_path / "asked" / "lungs" / "a.png"))
+  assert np.array_equal(
+    written, 255 * covseg.load(str(recipe_run)).predict(tmp_path / "films" / "a.png").lungs
+  )
+  with pytest.raises(ValueError, match="does not tell lungs"):
+    _run(whole_run, tmp_path, films, output="none", wanted=Wanted(lungs=True))
+  assert not (tmp_path / "none").exists()
+
+
+def test_the_networks_time_is_told_apart_from_the_rest(whole_run, tmp_path, capfd, monkeypatch):
+  apply = predictor.Predictor.logits
+
+  def slowly(self, seen):
+    time.sleep(0.3)
+    return apply(self, seen)
+
+  _run(whole_run, tmp_path, _write(tmp_path / "films", _FILMS))  # What it compiles, it has compiled now.
+  monkeypatch.setattr(predictor.Predictor, "logits", slowly)
+  capfd.readouterr()
+  _run(whole_run, tmp_path, tmp_path / "films", output="again")
+  told = r"It took (.*) s, in (.*) s of which the network computed. Reading and writing took (.*) s of"
+  whole, network, rest = map(float, re.search(told, capfd.readouterr().out).groups())
+  assert 0.2 < network <= whole < network + 5
+  assert rest < 0.3  # The network's time is not among it.
+
+
+def test_patients_are_named_nowhere(whole_run, tmp_path, capfd):
+  films = _write(tmp_path / "films", {"a.dcm": dicom(film()), "b.dcm": dicom(film())[:-50]})
+  _run(whole_run, tmp_path, films)
+  written = b"".join((tmp_path / "out" / name).read_bytes() for name in _files(tmp_path / "out"))
+  for identifier in ("Roe", "Jane", "ID4711", "19500102"):
+    assert identifier.encode() not in written
+    assert identifier not in "".join(capfd.readouterr())
+
+
+def test_a_run_goes_on_where_it_stopped(whole_run, tmp_path, monkeypatch):
+  films = _write(tmp_path / "films", _FILMS)
+  _, expected = _run(whole_run, tmp_path, films, output="whole")
+  finished = []
+  line = predict.predictions_table.line
+
+  def killed(name, *arguments):
+    finished.append(name)
+    if len(finished) == 4:
+      raise KeyboardInterrupt
+    return line(name, *arguments)
+
+  monkeypatch.setattr(predict.predictions_table, "line", killed)
+  with pytest.raises(KeyboardInterrupt):
+    _run(whole_run, tmp_path, films)
+  monkeypatch.undo()
+  assert not (tmp_path / "out" / "predictions.csv").exists()
+  journal = tmp_path / "out" / ".predictions.jsonl"
+  journal.write_bytes(journal.read_bytes()[:-20])  # The last entry is cut.
+
+  done_again = []
+  monkeypatch.setattr(
+    predict.predictions_table,
+    "line",
+    lambda name, *rest: done_again.append(name) or line(name, *rest),
+  )
+  assert _run(whole_run, tmp_path, films, resume=True) == (0, expected)
+  assert 0 < len(done_again) < 5
+  done_again.clear()
+  assert _run(whole_run, tmp_path, films, resume=True) == (0, expected)
+  assert done_again == []
+
+
+def test_resuming_sees_changed_films_and_lost_masks(whole_run, tmp_path):
+  films = _write(tmp_path / "films", _FILMS)
+  _, before = _run(whole_run, tmp_path, films)
+  _write(tmp_path / "films", {"1.png": picture(film(128))})
+  (tmp_path / "out" / "masks" / "2.png").unlink()
+  _, after = _run(whole_run, tmp_path, films, resume=True)
+  assert [row["width"] for row in after] == ["64", "128", "64", "64", "64"]
+  assert after[2] == before[2]
+  assert (tmp_path / "out" / "masks" / "2.png").exists()
+
+
+def test_results_are_not_mixed_with_those_of_another_run(whole_run, tmp_path):
+  films = _write(tmp_path / "films", _FILMS)
+  _run(whole_run, tmp_path, films)
+  with pytest.raises(ValueError, match="--resume"):
+    _run(whole_run, tmp_path, films)
+
+
+def test_shards_together_are_the_whole(whole_run, tmp_path):
+  films = _write(tmp_path / "films", _FILMS)
+  _, expected = _run(whole_run, tmp_path, films, output="whole")
+  for i in (1, 2, 3):
+    predict.run([films], str(whole_run), str(tmp_path / "out"), Wanted(), shard=f"{i}/3")
+  parts = [_rows(tmp_path / "out" / f"predictions-{i}-of-3.csv") for i in (1, 2, 3)]
+  assert [len(part) for part in parts] == [2, 2, 1]
+  assert _run(whole_run, tmp_path, films, resume=True) == (0, expected)
+  for shard in ("0/3", "4/3", "x", "1/0"):
+    with pytest.raises(ValueError, match="expected such as 3/16"):
+      _run(whole_run, tmp_path, films, shard=shard)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # The command does so itself.
+def test_damaged_and_deceitful_files_are_a_line_each(whole_run, tmp_path, capfd):
+  files = dict(hostile(seed=2, mutations=8))
+  assert len(files) > 200
+  films = _write(tmp_path / "films", {**files, "zz.png": _FILMS["1.png"]})
+  failed, rows = _run(whole_run, tmp_path, films)
+  assert len(rows) == len(files) + 1
+  assert failed == sum(row["status"] == "failed" for row in rows)
+  assert rows[-1]["status"] == "done"  # The run goes on after them.
+  problems = [row["reason"] for row in rows if row["status"] == "failed"]
+  assert all(problem and "\n" not in problem and len(problem) < 200 for problem in problems)
+  named = [line for line in capfd.readouterr().err.splitlines() if line.split(" ")[0] in files]
+  assert len(named) == failed
+  flipped_or_whole = {row["file"] for row in rows if row["status"] == "done"}
+  assert _files(tmp_path / "out" / "masks") == {
+    name if name.endswith(".png") else f"{name}.png" for name in flipped_or_whole
+  }
+
+
+def test_links_pipes_and_odd_names(whole_run, tmp_path):
+  outside = pathlib.Path(_write(tmp_path / "elsewhere", {"secret.png": _FILMS["0.png"]}))
+  names = ["new\nline.png", "größe.png", b"\xff\xfe.png", "=1+1.png", 'a,b".png', "n" * 251 + ".png"]
+  films = pathlib.Path(_write(tmp_path / "films", dict.fromkeys(names, _FILMS["1.png"])))
+  (films / "inside.png").symlink_to("größe.png")
+  (films / "outside.png").symlink_to(outside / "secret.png")
+  (films / "broken.png").symlink_to("nowhere.png")
+  (films / "loop.png").symlink_to("loop.png")
+  (films / "loop").symlink_to(".")
+  (films / "folder").symlink_to(outside)
+  (films / "empty_folder.png").mkdir()
+  os.mkfifo(films / "pipe.png")
+  failed, rows = _run(whole_run, tmp_path, films)
+  by_name = {row["file"]: row for row in rows}
+  assert len(rows) == len(names) + 5
+  assert "link out of the folder" in by_name["outside.png"]["reason"]
+  assert "No such file" in by_name["broken.png"]["reason"]
+  assert "no regular file" in by_name["pipe.png"]["reason"]
+  assert "symbolic links" in by_name["loop.png"]["reason"]
+  assert "too long" in by_name["n" * 251 + ".png"]["reason"]
+  assert failed == 5
+  for name in ("inside.png", "größe.png", r"new\nline.png", r"\xff\xfe.png"):
+    assert by_name[name]["status"] == "done"
+  assert {path.name for path in tmp_path.iterdir() if path.name != "tfds"} >= {"elsewhere", "films", "out"}
+  assert os.listdir(outside) == ["secret.png"]
+
+
+def test_an_unreadable_file_and_folder(whole_run, tmp_path):
+  films = pathlib.Path(_write(tmp_path / "films", {**_FILMS, "shut/1.png": b"", "locked.png": b"1"}))
+  os.chmod(films / "locked.png", 0)
+  os.chmod(films / "shut", 0)
+  try:
+    failed, rows = _run(whole_run, tmp_path, films)
+  finally:
+    os.chmod(films / "shut", 0o700)
+  assert failed == 2
+  assert len(rows) == 7
+  if os.geteuid():
+    reasons = {row["file"]: row["reason"] for row in rows}
+    assert reasons["locked.png"] == "cannot be read: Permission denied"
+    assert reasons["shut"] == "cannot be listed: Permission denied"
+
+
+def test_films_whose_results_would_have_the_same_name(whole_run, tmp_path):
+  films = _write(tmp_path / "films", {"a.dcm": dicom(film()), "a.dcm.png": _FILMS["0.png"]})
+  failed, rows = _run(whole_run, tmp_path, films)
+  assert (failed, rows[1]["reason"]) == (1, "has the name of another film; give it its own --output")
+  for folder in ("one", "two"):
+    _write(tmp_path / folder, {"a.png": _FILMS["0.png"]})
+  failed, rows = _run(whole_run, tmp_path, tmp_path / "one", tmp_path / "two", output="both")
+  assert (failed, [row["file"] for row in rows]) == (0, ["one/a.png", "two/a.png"])
+
+
+def test_dicom_files_without_a_suffix_are_found_and_other_files_are_not(whole_run, tmp_path):
+  files = {
+    "IM0001": dicom(film()),
+    "notes.txt": b"",
+    "data": b"x" * 200,
+    ".hidden.png": b"",
+    "1.2.840.1": dicom(film()),
+  }
+  failed, rows = _run(whole_run, tmp_path, _write(tmp_path / "films", files))
+  assert (failed, [row["file"] for row in rows]) == (0, ["1.2.840.1", "IM0001"])
+
+
+def test_the_results_are_no_films_of_the_next_run(whole_run, tmp_path):
+  films = _write(tmp_path / "films", _FILMS)
+  for resume in (False, True):
+    _, rows = _run(whole_run, tmp_path, films, output="films/out", resume=resume)
+    assert len(rows) == len(_FILMS)
+
+
+def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(whole_run, tmp_path, monkeypatch):
+  films = _write(tmp_path / "films", _FILMS)
+  room = [5]
+
+  def write_bytes(path, content):
+    room[0] -= 1
+    with open(path, "wb") as file:
+      file.write(content if room[0] > 0 else content[: len(content) // 2])
+    if room[0] <= 0:
+      raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+  monkeypatch.setattr(pathlib.Path, "write_bytes", write_bytes)
+  with pytest.raises(OSError, match=r"out takes no more: No space left on device\. Make room, and go on"):
+    _run(whole_run, tmp_path, films)
+  monkeypatch.undo()
+  for name in _files(tmp_path / "out") - {".predictions.jsonl"}:
+    Image.open(tmp_path / "out" / name).load()  # Whole.
+  assert _run(whole_run, tmp_path, films, resume=True)[0] == 0
+
+
+def test_nothing_to_predict_is_an_error(whole_run, tmp_path):
+  (tmp_path / "films").mkdir()
+  with pytest.raises(ValueError, match="no PNG, JPEG, TIFF or DICOM"):
+    _run(whole_run, tmp_path, tmp_path / "films")
+  with pytest.raises(FileNotFoundError, match="does not exist"):
+    _run(whole_run, tmp_path, tmp_path / "absent")
+  assert not (tmp_path / "out").exists()
+
+
+def test_many_films_take_no_more_memory_than_few(whole_run, tmp_path):
+  films = tmp_path / "films"
+  _write(films, {f"{i:03}.png": _FILMS["0.png"] for i in range(30)})
+  _run(whole_run, tmp_path, films, output="few")
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  _write(films, {f"{i:03}.png": _FILMS["0.png"] for i in range(300)})
+  _run(whole_run, tmp_path, films, output="many")
+  assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # kB
+
+
+@pytest.mark.parametrize(
+  ("arguments", "status", "expected"),
+  [
+    (["predict", "--help"], 0, "Example: python -m covseg predict"),
+    (["predict", "--output=x", "--model=y"], 2, "FILE_OR_FOLDER"),
+    (["predict", "FILMS", "--output=OUT", "--model=/absent"], 1, "no such folder"),
+    (
+      ["predict", "FILMS/bad.png", "--output=OUT", "--model=RUN", "--set", "eval.flip=true"],
+      1,
+      "bad.png is no",
+    ),
+    (
+      ["predict", "FILMS", "--output=OUT", "--model=RUN", "--set", "eval.flop=true"],
+      1,
+      "expected FIELD=VALUE",
+    ),
+  ],
+)
+def test_command_line(whole_run, tmp_path, arguments, status, expected):
+  films = _write(tmp_path / "films", {"good.png": _FILMS["0.png"], "bad.png": b"text"})
+  places = {"FILMS": films, "OUT": str(tmp_path / "out"), "RUN": str(whole_run)}
+  for name, place in places.items():
+    arguments = [argument.replace(name, place) for argument in arguments]
+  done = subprocess.run(
+    [sys.executable, "-m", "covseg", *arguments], cwd=ROOT, capture_output=True, text=True
+  )
+  assert done.returncode == status
+  assert expected in done.stdout + done.stderr
+  assert "Traceback" not in done.stderr

@@ -1,0 +1,106 @@
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from covseg.prediction.predictor import Prediction
+from covseg.prediction.writing import dicom_seg
+from tests.conftest import ROOT
+from tests.film_makers import dicom, film
+
+highdicom = pytest.importorskip("highdicom")
+pydicom = pytest.importorskip("pydicom")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+_FILM = film(48)[:40]
+_MASK, _LUNGS = _FILM > 150, _FILM < 90
+
+
+def _prediction(shape, mask=None, lungs=None):
+  logits = np.where(np.zeros(shape, bool) if mask is None else mask, 5, -5).astype(np.float32)
+  return Prediction(np.zeros(shape, np.uint8), logits, 0.5, lungs, None, None, (), is_dicom=True)
+
+
+def _segmentation(path, *arguments):
+  content = dicom_seg.segmentation(path, _prediction(*arguments), "runs/unet 0123456789abcdef")
+  return highdicom.seg.segread(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("mask", [_MASK, _MASK & False])
+def test_its_segments_are_the_masks_and_it_refers_to_the_film(tmp_path, mask):
+  (tmp_path / "film.dcm").write_bytes(dicom(_FILM))
+  source = pydicom.dcmread(tmp_path / "film.dcm")
+  result = _segmentation(tmp_path / "film.dcm", _FILM.shape, mask, _LUNGS)
+  found = result.get_pixels_by_source_instance([source.SOPInstanceUID])  # (1, H, W, 2)
+  assert np.array_equal(found[0], np.stack([mask, _LUNGS], axis=-1))
+  assert result.StudyInstanceUID == source.StudyInstanceUID
+  assert result.SeriesInstanceUID != source.SeriesInstanceUID
+  assert result.PatientID == source.PatientID  # By the standard, it belongs to the patient's study.
+  labels = [result.get_segment_description(number).segment_label for number in (1, 2)]
+  assert labels == ["COVID-19 infection", "Lungs"]
+
+
+@pytest.mark.parametrize("name", ["cr_monochrome1_10bit.dcm", "dx_monochrome1_12bit_jpeg2000.dcm"])
+def test_real_films_get_one(real_data, name):
+  path = real_data / "dicom" / name
+  source = pydicom.dcmread(path)
+  mask = np.zeros((source.Rows, source.Columns), bool)
+  mask[100:200, 50:300] = True
+  found = _segmentation(path, mask.shape, mask).get_pixels_by_source_instance([source.SOPInstanceUID])
+  assert np.array_equal(found[0, ..., 0], mask)
+
+
+_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@pytest.mark.parametrize(
+  ("elements", "spacing"),
+  [
+    ({}, [1, 1]),
+    ({"ImagerPixelSpacing": [0.2, 0.3], "PixelSpacing": [0.4, 0.5]}, [0.2, 0.3]),
+    ({"PixelSpacing": [0.4, 0.5]}, [1, 1]),
+    ({"ImagerPixelSpacing": [0, 0]}, [1, 1]),
+    ({"SOPClassUID": _CAPTURE, "PixelSpacing": [0.4, 0.5]}, [0.4, 0.5]),
+    ({"SOPClassUID": _CAPTURE, "NominalScannedPixelSpacing": [0.6, 0.7]}, [0.6, 0.7]),
+  ],
+)
+def test_it_lies_where_viewers_show_the_film(tmp_path, elements, spacing):
+  """Spacings are those that ITK's reader gave for such files."""
+  (tmp_path / "film.dcm").write_bytes(dicom(_FILM, **elements))
+  result = _segmentation(tmp_path / "film.dcm", _FILM.shape, _MASK)
+  shared, frame = result.SharedFunctionalGroupsSequence[0], result.PerFrameFunctionalGroupsSequence[0]
+  assert result.FrameOfReferenceUID
+  assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+  assert shared.PixelMeasuresSequence[0].PixelSpacing == spacing
+  assert frame.PlanePositionSequence[0].ImagePositionPatient == [0, 0, 0]
+
+
+def test_a_place_that_a_film_has_is_kept(tmp_path):
+  place = {
+    "FrameOfReferenceUID": "1.2.3",
+    "ImagePositionPatient": [-170, 20, 180],
+    "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
+    "PixelSpacing": [0.4, 0.5],
+  }
+  (tmp_path / "film.dcm").write_bytes(dicom(_FILM, **place))
+  result = _segmentation(tmp_path / "film.dcm", _FILM.shape, _MASK)
+  shared, frame = result.SharedFunctionalGroupsSequence[0], result.PerFrameFunctionalGroupsSequence[0]
+  assert result.FrameOfReferenceUID == "1.2.3"
+  assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 0, -1]
+  assert frame.PlanePositionSequence[0].ImagePositionPatient == [-170, 20, 180]
+
+
+def test_a_film_without_a_study_is_an_error_that_names_no_patient(tmp_path):
+  (tmp_path / "film.dcm").write_bytes(dicom(_FILM, StudyInstanceUID=None, PatientName="Roe"))
+  code = """
+import sys, pathlib, numpy as np
+from covseg.prediction.writing import dicom_seg
+from tests.prediction.test_dicom_seg import _prediction
+dicom_seg.segmentation(pathlib.Path(sys.argv[1]), _prediction((40, 48)), "model")
+"""
+  command = [sys.executable, "-W", "default", "-c", code, str(tmp_path / "film.dcm")]
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+  assert "lacks what a DICOM Segmentation needs" in done.stderr.splitlines()[-1]
+  assert "Roe" not in done.stdout + done.stderr

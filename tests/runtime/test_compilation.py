@@ -1,0 +1,28 @@
+import pathlib
+
+import jax
+
+from covseg.runtime import compilation
+
+
+def test_an_option_that_this_jaxlib_lacks_is_done_without(monkeypatch, caplog):
+  monkeypatch.setattr(compilation, "_CPU_OPTIONS", {"xla_cpu_no_such_option": "1"})
+  compilation._compiler_options.cache_clear()
+  assert compilation.jit(lambda x: x + 1)(1) == 2
+  assert "lacks the fast CPU kernels" in caplog.text
+  compilation._compiler_options.cache_clear()
+
+
+def test_the_cache_of_the_environment_is_kept(monkeypatch, tmp_path):
+  before = jax.config.jax_compilation_cache_dir
+  try:
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
+    compilation.enable_cache()
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "own")
+    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compilation.enable_cache()
+    folder = pathlib.Path(jax.config.jax_compilation_cache_dir)
+    assert folder.is_relative_to(tmp_path / "cache" / "covseg")
+  finally:
+    jax.config.update("jax_compilation_cache_dir", before)

@@ -1,0 +1,107 @@
+"""What a configuration may ask of training beyond the paper's: heads, averages, starting points."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from covseg import configuration
+from covseg.models import create_model
+from covseg.trained import trained_model
+from covseg.training import initialization, train
+
+
+def test_a_recipe_trains_and_is_evaluated_by_its_averages(recipe_run):
+  trained = trained_model.load(str(recipe_run))
+  logits = trained.network.apply(trained.variables, np.zeros((1, 32, 32, 1), np.float32), train=False)
+  assert set(logits) == {"infection", "lung"}
+  metrics = json.loads((recipe_run / "evaluation" / "test" / "metrics.json").read_text())
+  assert metrics["per_image"]["num_images"] == 4
+
+
+def test_a_run_goes_on_from_its_averages_bit_for_bit(recipe_run, tmp_path):
+  config = trained_model.load(str(recipe_run)).config
+  halves, stopped = tmp_path / "run", 0
+
+  def stop_after_three_steps(*_):
+    nonlocal stopped
+    stopped += 1
+    return stopped > 4
+
+  with pytest.MonkeyPatch.context() as patch:
+    import contextlib
+
+    patch.setattr(train, "_stop_on_signal", lambda: contextlib.nullcontext(stop_after_three_steps))
+    train.train_and_evaluate(config, str(halves))
+  train.train_and_evaluate(config, str(halves))
+  whole, resumed = (trained_model.load(str(path)).variables for path in (recipe_run, halves))
+  assert all((a == b).all() for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True))
+
+
+def test_init_from_takes_all_but_the_heads_that_it_lacks(tiny_config, whole_run):
+  tiny_config.model.heads = ("infection", "lung")
+  tiny_config.init_from = str(whole_run)
+  model = create_model(tiny_config.model)
+  random = model.init(jax.random.key(7), np.zeros((1, 32, 32, 1), np.float32), train=False)
+  variables = initialization.initial_variables(tiny_config, model, random)
+  theirs = trained_model.load(str(whole_run)).variables
+  ours, heads = dict(variables["params"]), dict(variables["params"]["heads"])
+  assert (heads["lung"]["kernel"] == random["params"]["heads"]["lung"]["kernel"]).all()
+  assert (heads["infection"]["kernel"] == theirs["params"]["heads"]["infection"]["kernel"]).all()
+  del ours["heads"]
+  for name, tree in ours.items():
+    jax.tree.map(np.testing.assert_array_equal, tree, theirs["params"][name])
+
+
+def test_init_from_another_network_names_what_does_not_fit(tiny_config, whole_run):
+  tiny_config.model.base_features = 3
+  tiny_config.init_from = str(whole_run)
+  model = create_model(tiny_config.model)
+  random = model.init(jax.random.key(7), np.zeros((1, 32, 32, 1), np.float32), train=False)
+  with pytest.raises(ValueError, match=r"misshapen: params/Conv3x3|misshapen: .*DoubleConv_0"):
+    initialization.initial_variables(tiny_config, model, random)
+
+
+def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
+  tiny_config.model.update(
+    {"name": "efficientnet_lite0_unet", "base_features": 32, "encoder_weights": "imagenet"}
+  )
+  configuration.check(tiny_config)
+  model = create_model(tiny_config.model)
+  zeros = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 32, 32, 1), "f"), train=False))
+  random = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), zeros)
+  variables = initialization.initial_variables(tiny_config, model, random)
+  assert all(np.abs(x).max() > 0 for x in jax.tree.leaves(variables["params"]["encoder"]))
+  assert not any(np.any(x) for x in jax.tree.leaves(variables["params"]["decoder"]))
+  tiny_config.model.encoder_weights = "missing.safetensors"
+  with pytest.raises(FileNotFoundError, match="no file missing.safetensors.*ship for efficientnet_lite0"):
+    initialization.initial_variables(tiny_config, model, random)
+
+
+@pytest.mark.parametrize(
+  "field, value, message",
+  [
+    ("optimizer.schedule", "cosin", "did you mean 'cosine'"),
+    ("loss.name", "dice", "bce_dice"),
+    ("model.heads", ("lung",), "infection"),
+    ("augment.flip.probability", 1.5, "between 0 and 1"),
+    ("eval.lung_only", True, "lung head"),
+    ("eval.least_presence", 0.1, "presence head"),
+    ("model.heads", ("infection", "lungs"), "and others of"),
+    ("model.encoder_weights", "imagenet", "has no effect on unet"),
+  ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(tiny_config, tmp_path, field, value, message):
+  tiny_config.update_from_flattened_dict({field: value})
+  with pytest.raises(ValueError, match=message):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+def test_num_epochs_may_grow_only_where_the_rate_does_not_depend_on_it(tiny_config):
+  longer = tiny_config.copy_and_resolve_references()
+  longer.num_epochs = 9
+  assert configuration.differences(tiny_config, longer) == []
+  tiny_config.optimizer.schedule = longer.optimizer.schedule = "cosine"
+  assert configuration.differences(tiny_config, longer) == ["num_epochs: 2 -> 9"]

@@ -1,0 +1,275 @@
+import contextlib
+import csv
+import json
+import pathlib
+import resource
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+import sklearn.metrics
+from PIL import Image
+from tensorboardX.proto import event_pb2
+
+from covseg.evaluation import evaluate
+from covseg.models import create_model
+from covseg.runtime import devices
+from covseg.trained.checkpoints import Checkpoints
+from covseg.training import run_log, train
+from covseg.training.losses import LOSSES
+from covseg.training.optimizers import create_optimizer
+from covseg.training.train_state import create_train_state
+from covseg.training.train_step import create_train_step
+from input_pipeline import datasets
+from input_pipeline.films import Films, resize_image
+
+
+def _lines(workdir):
+  return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def _without_speed(lines):
+  return [{k: v for k, v in line.items() if k not in ("images_per_second", "seconds")} for line in lines]
+
+
+def _state(workdir, config, step):
+  like = create_train_state(
+    create_model(config.model), create_optimizer(config.optimizer), 0, config.image_size
+  )
+  with Checkpoints(workdir / "checkpoints") as checkpoints:
+    return checkpoints.restore(step, like)[0]
+
+
+def _same(a, b):
+  return all(
+    (np.asarray(x) == np.asarray(y)).all()
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  )
+
+
+def test_a_run_leaves_what_later_commands_need(whole_run):
+  workdir = whole_run
+  assert json.loads((workdir / "config.json").read_text())["model"]["base_features"] == 2
+  lines = _lines(workdir)
+  assert [(line["epoch"], line["step"]) for line in lines] == [(1, 3), (2, 6)]
+  assert {"train_loss", "val_dice", "val_iou", "images_per_second"} <= lines[0].keys()
+  with Checkpoints(workdir / "checkpoints") as checkpoints:
+    assert checkpoints.latest_step == 6
+    best = max(lines, key=lambda line: (line["val_dice"], line["step"]))
+    assert checkpoints.best_step == best["step"]
+  with Image.open(workdir / "validation_samples.png") as panel:
+    assert panel.size == (4 * 256, 4 * 256)
+  assert {"train_loss", "val_dice", "validation_samples"} <= _tensorboard_tags(workdir)
+
+  summary = json.loads((workdir / "evaluation" / "test" / "metrics.json").read_text())
+  assert (summary["split"], summary["threshold"]) == ("test", 0.5)
+  assert summary["per_image"]["num_images"] == 4
+  assert summary["with_negatives"]["num_images"] == 6
+  with (workdir / "evaluation" / "test" / "per_image.csv").open() as file:
+    rows = list(csv.DictReader(file))
+  assert len(rows) == 6
+  infected = [float(row["dice"]) for row in rows if int(row["true_pixels"])]
+  assert np.mean(infected) == pytest.approx(summary["per_image"]["dice"], abs=1e-6)
+
+
+def _tensorboard_tags(workdir):
+  tags = set()
+  for path in (workdir / "tensorboard").iterdir():
+    content = path.read_bytes()
+    while content:  # A record: length (8 bytes), its checksum (4), the event, its checksum (4).
+      length = int.from_bytes(content[:8], "little")
+      event = event_pb2.Event.FromString(content[12 : 12 + length])
+      tags.update(value.tag for value in event.summary.value)
+      content = content[16 + length :]
+  return tags
+
+
+def test_steps_lower_the_loss(tiny_config):
+  tiny_config.optimizer.learning_rate = 1e-2
+  model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
+  state = create_train_state(model, optimizer, seed=0, image_size=32)
+  step = create_train_step(tiny_config, model, optimizer)
+  image = np.zeros((4, 32, 32), np.uint8)
+  image[:, 8:20, 4:30] = 200
+  losses = []
+  for _ in range(30):
+    state, loss = step(state, {"image": image, "mask": image > 128})
+    losses.extend(loss.tolist())
+  assert losses[-1] < 0.7 * losses[0]
+  assert int(state.step) == 30
+
+
+def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
+  model = create_model(tiny_config.model)
+  rng = np.random.default_rng(0)
+  films = Films(
+    images=rng.integers(0, 256, (5, 64, 64), dtype=np.uint8),
+    masks=rng.random((5, 64, 64)) < 0.3,
+    lung_masks=None,
+    ids=list("abcde"),
+    labels=[""] * 5,
+  )
+  variables = jax.jit(lambda: model.init(jax.random.key(1), np.zeros((1, 32, 32, 1)), train=False))()
+  tiny_config.eval.batch_size = 2
+  evaluator = evaluate.Evaluator(tiny_config, model, devices.create_mesh(2), films)
+  counts = np.stack(list(evaluator.count_pixels(variables)))
+  assert counts.shape == (5, 4)
+  apply = jax.jit(lambda images: model.apply(variables, images, train=False)["infection"])
+  dice = []
+  for image, mask in zip(films.images, films.masks, strict=True):
+    network_input = resize_image(image, 32)[None, ..., None].astype(np.float32) / 255
+    logits = apply(network_input)[0, ..., 0]
+    called = np.asarray(jax.image.resize(logits, (64, 64), "bilinear")) > 0
+    dice.append(sklearn.metrics.f1_score(mask.ravel(), called.ravel(), zero_division=1))
+  assert evaluate.summarize(counts)["per_image"]["dice"] == pytest.approx(np.mean(dice), abs=1e-3)
+
+
+def test_without_a_test_split_validation_is_evaluated_and_said_so(tiny_config, tmp_path, caplog):
+  builder = datasets.prepare(tiny_config.dataset)
+  info = builder.data_path / "dataset_info.json"
+  content = json.loads(info.read_text())
+  content["splits"] = [split for split in content["splits"] if split["name"] != "test"]
+  info.write_text(json.dumps(content))
+  tiny_config.num_epochs = 1
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert "no test split" in caplog.text
+  (line,) = _lines(tmp_path / "run")
+  summary = json.loads((tmp_path / "run" / "evaluation" / "validation" / "metrics.json").read_text())
+  assert summary["per_image"]["dice"] == pytest.approx(line["val_dice"])
+  assert not (tmp_path / "run" / "evaluation" / "test").exists()
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5])  # Within an epoch, at its end, and in the next one.
+def test_a_run_stopped_by_sigterm_ends_as_an_undisturbed_one(
+  whole_run, tiny_config, tmp_path, monkeypatch, stop_at
+):
+  taken = []
+
+  class StoppingLog(run_log.RunLog):
+    def steps(self, losses):
+      super().steps(losses)
+      taken.extend(losses)
+      if len(taken) == stop_at:
+        signal.raise_signal(signal.SIGTERM)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(train, "RunLog", StoppingLog)
+    train.train_and_evaluate(tiny_config, str(tmp_path / "stopped"))
+  assert not (tmp_path / "stopped" / "evaluation").exists()
+  train.train_and_evaluate(tiny_config, str(tmp_path / "stopped"))
+
+  whole, stopped = (_state(workdir, tiny_config, 6) for workdir in (whole_run, tmp_path / "stopped"))
+  assert _same(whole, stopped)
+  assert _without_speed(_lines(whole_run)) == _without_speed(_lines(tmp_path / "stopped"))
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one(whole_run, tiny_config, tmp_path):
+  tiny_config.num_epochs = 1
+  train.train_and_evaluate(tiny_config, str(tmp_path / "one"))
+  tiny_config.num_epochs = 2
+  train.train_and_evaluate(tiny_config, str(tmp_path / "one"))
+  two, one = (_state(workdir, tiny_config, 6) for workdir in (whole_run, tmp_path / "one"))
+  assert _same(two, one)
+
+
+def test_another_configuration_is_refused_by_its_fields(whole_run, tiny_config):
+  before = (whole_run / "config.json").read_bytes()
+  tiny_config.seed = 1
+  tiny_config.model.base_features = 4
+  with pytest.raises(ValueError, match=r"model.base_features: 2 -> 4; seed: 0 -> 1"):
+    train.train_and_evaluate(tiny_config, str(whole_run))
+  assert (whole_run / "config.json").read_bytes() == before
+
+
+def test_a_configuration_from_before_a_field_came_goes_on_with_its_default(tiny_config, tmp_path):
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  path = tmp_path / "run" / "config.json"
+  fields = json.loads(path.read_text())
+  del fields["model"]["dtype"]
+  path.write_text(json.dumps(fields))
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  path.write_text(json.dumps({**fields, "depth": 3}))
+  with pytest.raises(ValueError, match=r"config.json cannot be used: .*depth"):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
+  tiny_config, tmp_path, monkeypatch
+):
+  tiny_config.num_epochs = 1
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  good = _state(tmp_path / "run", tiny_config, 3)
+  tiny_config.num_epochs = 2
+  not_finite = lambda *, logits, masks: logits.mean((1, 2, 3)) * np.nan  # noqa: E731
+  monkeypatch.setitem(LOSSES, "bce", not_finite)
+  with pytest.raises(FloatingPointError, match=r"nan at step 4 .*rate 0\.001.* of step 3, is kept"):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert _same(good, _state(tmp_path / "run", tiny_config, 3))
+
+
+@contextlib.contextmanager
+def _full_at_once():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1000, 999, 1))
+    yield
+
+
+@contextlib.contextmanager
+def _full_while_writing():
+  """No file may grow beyond 2 kB: writing fails half-way, as on a disk that fills up."""
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("full", [_full_at_once, _full_while_writing])
+@pytest.mark.filterwarnings("ignore")  # Orbax's threads complain of it, too.
+def test_a_full_disk_leaves_the_previous_checkpoint_whole(tiny_config, tmp_path, full):
+  model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
+  state = create_train_state(model, optimizer, seed=0, image_size=32)
+  with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+    checkpoints.save(state, val_dice=0.5)
+  message = r"step 1 could not be written .* of step 0, is kept"
+  with pytest.raises(OSError, match=message), Checkpoints(tmp_path / "checkpoints") as checkpoints, full():
+    checkpoints.save(state.replace(step=state.step + 1), val_dice=0.6)
+  with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+    assert checkpoints.latest_step == checkpoints.best_step == 0
+    assert _same(checkpoints.restore(0, state)[0], state)
+    # Not step 1 again: in this process, threads of the failed save may still be at it.
+    checkpoints.save(state.replace(step=state.step + 2), val_dice=0.6)
+    assert checkpoints.best_step == 2
+
+
+@pytest.mark.parametrize(
+  ("override", "message"),
+  [
+    ({"batch_size": 13}, "batch_size=13 is larger than the training split, which has 12"),
+    ({"model.name": "unett"}, r"model.name='unett' .*did you mean 'unet'"),
+    ({"loss.name": "dice"}, "one of bce"),
+    ({"optimizer.learning_rate": -1.0}, "must be a positive number"),
+    ({"num_epochs": 0}, "num_epochs=0 is too small"),
+    ({"eval.threshold": 1.5}, "between 0 and 1"),
+    ({"dataset.mask_key": "mask"}, "image, infection_mask"),
+  ],
+)
+def test_a_mistake_writes_no_workdir(tiny_config, tmp_path, override, message):
+  tiny_config.update_from_flattened_dict(override)
+  with pytest.raises(ValueError, match=message):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_workdir_is_refused(tiny_config, tmp_path):
+  (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+  with pytest.raises(ValueError, match=r"no config.json"):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  pathlib.Path(tmp_path / "file").write_text("")
+  with pytest.raises(ValueError, match="is a file"):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "file"))
