@@ -1,11 +1,12 @@
 """Trains a network and evaluates it.
 
-  python main.py --config=configs/unet.py --workdir=runs/unet
+  python main.py --config=configs/unet.py
 
-Any field of the configuration can be overridden, as in --config.model.base_features=16. The same
-command on the same workdir goes on where it stopped.
+Any field of the configuration can be overridden, as in --config.model.base_features=16. The same command on the
+same workdir continues where it stopped.
 """
 
+import pathlib
 import sys
 
 from absl import app, flags
@@ -14,16 +15,18 @@ from ml_collections import config_flags
 from covseg.runtime import command_line
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of the configuration.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: configuration, logs, weights.")
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Folder of the run: configuration, logs, weights. Default: runs/NAME of the config file."
+)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "Share the run with the other processes that SLURM or Open MPI started."
 )
 _COORDINATOR = flags.DEFINE_string(
-  "coordinator_address", None, "host:port of process 0, where no cluster says so; with --distributed."
+  "coordinator_address", None, "host:port of process 0, outside SLURM and Open MPI; with --distributed."
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator_address.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator_address.")
-flags.mark_flags_as_required(["config", "workdir"])
+flags.mark_flag_as_required("config")
 
 
 def main(argv: list[str]) -> None:
@@ -38,7 +41,9 @@ def main(argv: list[str]) -> None:
       jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     from covseg.training import train
 
-    train.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    workdir = _WORKDIR.value or str(pathlib.Path("runs", pathlib.Path(file).stem))
+    train.train_and_evaluate(_CONFIG.value, workdir)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

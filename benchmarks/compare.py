@@ -92,9 +92,7 @@ def main() -> None:
       ratios = [other / our for other, our in zip(times, ours, strict=True)]
       print(f"| {what}, {system} | {images / statistics.median(times):.2f} | {_spread(ratios, '.2f')} |")
 
-  print(
-    "\n| | import, s | first step, with compilation, s | peak memory host / device, GB |\n|---|---|---|---|"
-  )
+  print("\n| | import, s | first step, with compilation, s | peak memory host / device, GB |\n|---|---|---|---|")
   for system, worker in workers.items():
     start, memory = worker.start, worker.ask("memory")
     print(
@@ -159,8 +157,8 @@ def _write_films(path: str, arguments: argparse.Namespace) -> None:
   config.manual_dir = arguments.manual_dir or ""
   config.name = "covid_qu_ex" if arguments.manual_dir else "cxr_phantom"
   builder = datasets.prepare(config)
-  reader = FilmReader(builder, f"train[:{arguments.epoch_films}]", config, 256)
-  films = load_films(reader, arguments.image_size)
+  reader = FilmReader(builder, f"train[:{arguments.epoch_films}]", config, arguments.image_size)
+  films = load_films(reader)
   np.savez(path, images=films.images, masks=films.masks)
 
 

@@ -11,8 +11,10 @@ from covseg.models.inference import to_network
 from covseg.runtime import compilation, devices
 from covseg.training import feeding
 from covseg.training.optimizers import create_optimizer
+from covseg.training.run import Run
 from covseg.training.train_state import create_train_state
 from covseg.training.train_step import create_train_step
+from covseg.workdir import Workdir
 from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import Film
 
@@ -54,7 +56,10 @@ class System:
       self._config.image_size, self._config.batch_size = images.shape[1], batch_size
       order = TrainingOrder(np.ones(len(images), bool), batch_size, seed=0)
       self._take_steps = feeding.create_take_steps(
-        self._config, self._model, self._optimizer, self._mesh, _InMemory(images, masks), order, self._state
+        Run(self._config, Workdir("unused"), self._model, self._optimizer, self._mesh),
+        _InMemory(images, masks),
+        order,
+        self._state,
       )
       self._state, losses = self._take_steps(self._state, 1)
       self.wait(losses)
@@ -80,10 +85,13 @@ class _InMemory:
 
   def __init__(self, images: np.ndarray, masks: np.ndarray):
     self._images, self._masks = images, masks
-    self.image_size = images.shape[1]
+    self.image_size = self.mask_size = images.shape[1]
 
   def __len__(self) -> int:
     return len(self._images)
+
+  def report_notes(self) -> None:
+    pass
 
   def __getitem__(self, i: int) -> Film:
     return Film(self._images[i], self._masks[i], None, str(i), "")

@@ -53,9 +53,7 @@ class System:
   def epoch(self, images: np.ndarray, masks: np.ndarray, batch_size: int) -> float:
     films = tf.data.Dataset.from_tensor_slices((images, masks)).shuffle(len(images))
     films = films.batch(batch_size, drop_remainder=True)
-    films = films.map(
-      lambda x, y: (tf.cast(x[..., None], tf.float32) / 255, tf.cast(y[..., None], tf.float32))
-    )
+    films = films.map(lambda x, y: (tf.cast(x[..., None], tf.float32) / 255, tf.cast(y[..., None], tf.float32)))
     films = films.prefetch(tf.data.AUTOTUNE)
     began = time.perf_counter()
     self._network.fit(films, verbose=0)

@@ -18,7 +18,8 @@ def get_config() -> ConfigDict:
   config.num_epochs = 26
   config.dataset.cohort = "all"
   config.dataset.negative_share = 0.25
-  config.model.name = "efficientnet_lite0_unet"
+  config.model.name = "encoder_decoder"
+  config.model.encoder = "efficientnet_lite0"
   config.model.encoder_weights = "imagenet"
   config.model.decoder_features = (128, 64, 32, 24)
   config.model.heads = ("infection", "lung")

@@ -41,9 +41,11 @@ def get_config() -> ConfigDict:
   dataset.memory_limit_gb = 8.0
 
   config.model = model = ConfigDict()
+  # unet, unet_baseline, unet_plus_plus, attention_unet or encoder_decoder.
   model.name = "unet"
-  # What it tells: "infection" of each pixel; perhaps "lung" of each pixel; perhaps "presence", whether the
-  # film has an infection at all. With that, the infection of pixels is learnt from films that have one.
+  # What it predicts: "infection" of each pixel; "lung" of each pixel; "involvement", whether each lung is infected,
+  # learnt from films with an infection alone (needs "lung"); "presence", whether the film is one of those with an
+  # infection. With "presence", the infection of pixels is learnt from films that have one.
   model.heads = ("infection",)
   # Channels of the first level; each level below has twice as many.
   model.base_features = 32
@@ -55,14 +57,14 @@ def get_config() -> ConfigDict:
   model.dropout = 0.5
   # unet_plus_plus: 1 to 4 predicts from a U-Net of that depth, and computes no more; 0 from all.
   model.prune_to = 0
-  # resnet_unet: resnet18, resnet34 or resnet50.
+  # encoder_decoder: efficientnet_lite0, mobilenet_v2, resnet18, resnet34, resnet50 or densenet121.
   model.encoder = "resnet34"
-  # Networks over an encoder: unet or fpn.
+  # encoder_decoder: unet or fpn.
   model.decoder = "unet"
-  # Networks over an encoder: channels of the U-Net decoder from stride 16 to finer ones. With five, the
+  # encoder_decoder: channels of the U-Net decoder from stride 16 to finer ones. With five, the
   # logits are of the image's resolution; with four, of half of it.
   model.decoder_features = (256, 128, 64, 32, 16)
-  # Networks over an encoder: weights it starts from, "imagenet" for those that ship (efficientnet_lite0),
+  # encoder_decoder: weights it starts from, "imagenet" for those that ship (efficientnet_lite0),
   # a file made by `python -m covseg import-weights`, or empty.
   model.encoder_weights = ""
 
@@ -80,6 +82,8 @@ def get_config() -> ConfigDict:
   loss.lung_weight = 0.5
   # Of the presence head's.
   loss.presence_weight = 0.5
+  # Of the involvement head's.
+  loss.involvement_weight = 0.1
 
   config.optimizer = optimizer = ConfigDict()
   # adam or adamw.
@@ -97,6 +101,8 @@ def get_config() -> ConfigDict:
   optimizer.clip_norm = 0.0
   # Part of the learning rate that an encoder learns at; 0 freezes it.
   optimizer.encoder_factor = 1.0
+  # The one head of model.heads that learns, while all else stays as it is; empty for the whole network.
+  optimizer.only = ""
   # Batches whose gradients are averaged for one update.
   optimizer.accumulation_steps = 1
   # Of the exponential moving average of the parameters, which is then what is evaluated; 0 for none.
@@ -116,15 +122,27 @@ def get_config() -> ConfigDict:
   augment.crop = ConfigDict({"probability": 0.0, "strength": 0.2})
   # Shifts of a grid of 5x5 points, part of the side.
   augment.elastic = ConfigDict({"probability": 0.0, "strength": 0.03})
-  # Standard deviation of a Gaussian filter, part of the side, as films of low resolution have.
-  augment.blur = ConfigDict({"probability": 0.0, "strength": 0.006})
+  # Part of the way to the grey levels of another film of the batch.
+  augment.histogram = ConfigDict({"probability": 0.0, "strength": 1.0})
   # Added to grey values in [0, 1].
   augment.brightness = ConfigDict({"probability": 0.0, "strength": 0.1})
   # Of the factor, and of the exponent, the logarithm.
   augment.contrast = ConfigDict({"probability": 0.0, "strength": 0.25})
   augment.gamma = ConfigDict({"probability": 0.0, "strength": 0.3})
-  # Standard deviation of Gaussian noise.
-  augment.noise = ConfigDict({"probability": 0.0, "strength": 0.03})
+  # Part of the grey values that become black, and part that become white.
+  augment.window = ConfigDict({"probability": 0.0, "strength": 0.15})
+  # Standard deviation of Gaussian noise, down to a hundredth of it, each order of magnitude as often.
+  augment.noise = ConfigDict({"probability": 0.0, "strength": 0.1})
+  # Standard deviation of a Gaussian filter, part of the side.
+  augment.blur = ConfigDict({"probability": 0.0, "strength": 0.006})
+  # Unsharp masking, times what a Gaussian filter takes away.
+  augment.sharpen = ConfigDict({"probability": 0.0, "strength": 2.0})
+  # Scaled down and up again, by random kernels; part of the side that is lost in between.
+  augment.resolution = ConfigDict({"probability": 0.0, "strength": 0.6})
+  # Part of the way to the power spectrum of another film of the batch.
+  augment.spectrum = ConfigDict({"probability": 0.0, "strength": 1.0})
+  # JPEG compression; part of the quality that is lost: 0.9 for quality 10.
+  augment.jpeg = ConfigDict({"probability": 0.0, "strength": 0.9})
 
   config.eval = evaluation = ConfigDict()
   # Side at which masks are compared, in pixels: that of the stored masks of COVID-QU-Ex.
@@ -135,10 +153,11 @@ def get_config() -> ConfigDict:
   # In a film that has an infection with a smaller probability than this, by the presence head, infection is
   # no likelier at any pixel than that; 0 where films are known to have one.
   evaluation.least_presence = 0.0
+  # In a lung that is infected with a smaller probability than this, by the involvement head, infection is no
+  # likelier at any pixel than that; 0 for never.
+  evaluation.least_involvement = 0.0
   # Infection is no likelier than lung; takes a lung head.
   evaluation.lung_only = False
-  # A film of which a smaller percentage is called infected is taken to have no infection.
-  evaluation.least_percent = 0.0
   # A pixel is called infected where its probability is above it.
   evaluation.threshold = 0.5
 

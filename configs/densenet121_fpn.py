@@ -13,6 +13,7 @@ from configs import default
 
 def get_config() -> ConfigDict:
   config = default.get_config()
-  config.model.name = "densenet121_unet"
+  config.model.name = "encoder_decoder"
+  config.model.encoder = "densenet121"
   config.model.decoder = "fpn"
   return config

@@ -12,7 +12,8 @@ from configs import default
 
 def get_config() -> ConfigDict:
   config = default.get_config()
-  config.model.name = "efficientnet_lite0_unet"
+  config.model.name = "encoder_decoder"
+  config.model.encoder = "efficientnet_lite0"
   config.model.encoder_weights = "imagenet"
   config.model.decoder_features = (128, 64, 32, 24)
   return config

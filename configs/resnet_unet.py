@@ -14,5 +14,6 @@ from configs import default
 
 def get_config() -> ConfigDict:
   config = default.get_config()
-  config.model.name = "resnet_unet"
+  config.model.name = "encoder_decoder"
+  config.model.encoder = "resnet34"
   return config

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-# Of the models that ship, what predicts best: the mean of both.
-DEFAULT_MODEL = "best,unet_strong"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

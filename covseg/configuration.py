@@ -1,24 +1,17 @@
-"""What a configuration may hold, checked where it enters, and how two of them differ."""
+"""How configurations are read and written, what their fields may hold, and how two of them differ."""
 
-import difflib
+import ast
 import json
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg.models import NETWORKS, create_model
-from covseg.models.blocks import HEADS, NORMS
-from covseg.models.encoder_decoder import DECODERS
-from covseg.models.encoders import RESNETS
-from covseg.training.losses import LOSSES
-from covseg.training.optimizers import OPTIMIZERS, SCHEDULES
-from input_pipeline.augmentation import TRANSFORMS
+from covseg.runtime.command_line import did_you_mean
 
-# Fields that may change between the start of a run and its resumption: they say where things are, or
-# how they are measured, but do not change what is trained. So may num_epochs where the rate is constant.
+# Fields that may change between the start of a run and its resumption: they say where things are, or how they
+# are measured, but do not change what is trained. So may num_epochs where the rate is constant.
 _FREE_FIELDS = {
   "dataset.data_dir",
   "dataset.manual_dir",
@@ -27,70 +20,66 @@ _FREE_FIELDS = {
 }
 
 
-def check(config: ConfigDict) -> None:
-  """Raises ValueError if a field has a value that cannot work; it names the field and the choices."""
-  choices = {
-    "model.name": NETWORKS,
-    "model.norm": NORMS,
-    "model.dtype": ("float32", "bfloat16"),
-    "model.encoder": RESNETS,
-    "model.decoder": DECODERS,
-    "loss.name": LOSSES,
-    "optimizer.name": OPTIMIZERS,
-    "optimizer.schedule": SCHEDULES,
-  }
-  fields = flat(config)
-  for field, known in choices.items():
-    if fields[field] not in known:
-      raise ValueError(
-        f"{field}={fields[field]!r} is not known; it is one of {', '.join(known)}"
-        f"{_did_you_mean(fields[field], known)}."
-      )
-  at_least = {
-    "image_size": 16,
-    "batch_size": 1,
-    "num_epochs": 1,
-    "model.base_features": 1,
-    "optimizer.step_epochs": 1,
-    "optimizer.accumulation_steps": 1,
-    "eval.image_size": 16,
-    "eval.batch_size": 1,
-  }
-  for field, least in at_least.items():
-    if fields[field] < least:
-      raise ValueError(f"{field}={fields[field]} is too small; it is at least {least}.")
-  if not 0 <= fields["model.dropout"] < 1:
-    raise ValueError(f"model.dropout={fields['model.dropout']} must be at least 0 and less than 1.")
-  if not 0 <= fields["model.prune_to"] <= 4:
-    raise ValueError(f"model.prune_to={fields['model.prune_to']} is not one of 0, 1, 2, 3, 4.")
-  rate = fields["optimizer.learning_rate"]
-  if not (math.isfinite(rate) and rate > 0):
-    raise ValueError(f"optimizer.learning_rate={rate} must be a positive number.")
-  if not 0 < fields["eval.threshold"] < 1:
-    raise ValueError(f"eval.threshold={fields['eval.threshold']} must lie between 0 and 1.")
-  heads = fields["model.heads"]
-  if heads[:1] != ["infection"] or sorted(set(heads)) != sorted(heads) or not {*heads} <= {*HEADS}:
+def check_choice(field: str, value: Any, choices: Iterable[Any]) -> None:
+  """Raises ValueError unless a field has one of its choices; the error suggests the closest one."""
+  if value not in choices:
+    choices = [str(choice) for choice in choices]
     raise ValueError(
-      f"model.heads={heads!r} is not known; it is 'infection', and others of {HEADS} after it."
+      f"{field}={value!r} is not known; it is one of {', '.join(choices)}{did_you_mean(value, choices)}."
     )
-  if fields["eval.lung_only"] and "lung" not in heads:
-    raise ValueError("eval.lung_only takes a network with a lung head, model.heads=('infection', 'lung').")
-  if fields["eval.least_presence"] and "presence" not in heads:
-    raise ValueError("eval.least_presence takes a network with a presence head; see model.heads.")
-  parts = [
-    "dataset.negative_share",
-    "optimizer.ema_decay",
-    "optimizer.encoder_factor",
-    "model.dropout",
-    "eval.least_presence",
-    *(f"augment.{name}.probability" for name in TRANSFORMS),
-  ]
-  for field in parts:
-    if not 0 <= fields[field] <= 1:
-      raise ValueError(f"{field}={fields[field]} must lie between 0 and 1.")
-  model = create_model(config.model)  # Raises where a field does not go with the network.
-  if fields["optimizer.encoder_factor"] != 1 and not hasattr(model, "encoder"):
-    raise ValueError(f"optimizer.encoder_factor has no effect on {config.model.name}: it has no encoder.")
+
+
+def check_ranges(
+  config: Mapping[str, Any], prefix: str, ranges: Mapping[str, tuple[float | None, float | None]]
+) -> None:
+  """Raises ValueError unless each field lies in its range, ends included; None for no bound."""
+  for field, (low, high) in ranges.items():
+    value = config[field]
+    if not ((low is None or value >= low) and (high is None or value <= high)):
+      bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+      raise ValueError(f"{prefix}{field}={value} must be {bounds}.")
+
+
+def check_effects(config: ConfigDict, prefix: str, used: Iterable[str], by: str) -> None:
+  """Raises ValueError where a field differs from its default that has no effect."""
+  defaults = default.get_config()[prefix.rstrip(".")]
+  for field in {*config.keys()} - {*used}:
+    if config[field] != defaults[field]:
+      raise ValueError(
+        f"{prefix}{field}={config[field]!r} has no effect on {by}, which has {', '.join(sorted(used)) or 'no fields'}."
+      )
+
+
+def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
+  """Sets one field as the flag --config.FIELD=VALUE of main.py does.
+
+  Args:
+    config: changed in place.
+    change: "FIELD=VALUE"; a bool as True or true, a tuple in Python's notation.
+    fields: those that may be set.
+
+  Raises:
+    ValueError: there is no such field, or the value is not of its type.
+  """
+  field, _, text = change.partition("=")
+  fields = list(fields)
+  if field not in fields:
+    raise ValueError(f"--set {change}: {field} is not one of {', '.join(fields)}{did_you_mean(field, fields)}.")
+  *parents, name = field.split(".")
+  section = config
+  for parent in parents:
+    section = section[parent]
+  try:
+    if isinstance(section[name], str):
+      value = text
+    elif isinstance(section[name], bool):
+      value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    else:
+      value = ast.literal_eval(text)
+    section[name] = value
+  except (KeyError, SyntaxError, TypeError, ValueError) as error:
+    kind = type(section[name]).__name__
+    raise ValueError(f"--set {change}: {text!r} is not a value of {field}, which takes a {kind}.") from error
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:
@@ -138,8 +127,3 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     else:
       flattened[prefix + name] = value
   return flattened
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-  near = difflib.get_close_matches(name, known, n=1)
-  return f" (did you mean {near[0]!r}?)" if near else ""

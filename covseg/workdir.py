@@ -20,6 +20,7 @@ class Workdir:
     self.samples_file = self.path / "validation_samples.png"
     self.checkpoints = self.path / "checkpoints"
     self.tensorboard = self.path / "tensorboard"
+    self.lock_file = self.path / ".lock"
 
   def evaluation(self, split: str) -> pathlib.Path:
     """Folder of the evaluation on a split."""
@@ -83,6 +84,11 @@ def write_whole(path: pathlib.Path, content: str | bytes) -> None:
     beside.replace(path)
   finally:
     beside.unlink(missing_ok=True)
+
+
+def no_formula(value: Any) -> Any:
+  """A cell of a CSV file that a spreadsheet does not take for a formula: after an apostrophe, if it begins like one."""
+  return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _step(line: str) -> float:

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from input_pipeline import acquisition
+
 # Points a side of the grid whose random shifts make an elastic deformation.
 _ELASTIC_POINTS = 5
 
@@ -14,17 +16,28 @@ TRANSFORMS = (
   "shift",
   "crop",
   "elastic",
-  "blur",
+  "histogram",
   "brightness",
   "contrast",
   "gamma",
+  "window",
   "noise",
+  "blur",
+  "sharpen",
+  "resolution",
+  "spectrum",
+  "jpeg",
 )
 
 
-def augment(
-  config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def check(config: ConfigDict) -> None:
+  """Raises ValueError if a probability of `config.augment` is none."""
+  for name in TRANSFORMS:
+    if not 0 <= config[name].probability <= 1:
+      raise ValueError(f"augment.{name}.probability={config[name].probability} must be between 0 and 1.")
+
+
+def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Images and masks, each film changed in its own way; what comes in from outside it is black.
 
   Args:
@@ -37,7 +50,7 @@ def augment(
     Both, of the same shapes and ranges.
   """
   batch = len(images)
-  names = (*TRANSFORMS, "crop_position", "elastic_grid", "noise_values")
+  names = (*TRANSFORMS, "crop_position", "elastic_grid", "kernels", "noise_values", "others")
   keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
 
   def amounts(name: str, n: int = 1) -> jax.Array:
@@ -46,7 +59,6 @@ def augment(
     chosen = jax.random.bernoulli(chance, config[name].probability, (batch, 1))
     return chosen * config[name].strength * jax.random.uniform(amount, (batch, n), minval=-1.0)
 
-  mean = images.mean(axis=(1, 2), keepdims=True)
   if _any(config, "flip", "rotation", "scale", "shift", "crop", "elastic"):
     cropped = 1 - jnp.abs(amounts("crop"))  # Side of the window that is kept, (B, 1).
     room = (1 - cropped) * jax.random.uniform(keys["crop_position"], (batch, 2), minval=-1.0)
@@ -62,18 +74,45 @@ def augment(
       sources += _displacements(keys["elastic_grid"], 2 * amounts("elastic"), sources.shape)
     images, masks = _bilinear(images, sources), _nearest(masks, sources)
 
-  def per_image(name: str) -> jax.Array:
-    return amounts(name)[:, :, None, None]  # (B, 1, 1, 1)
+  def per_image(name: str, n: int = 1) -> jax.Array:
+    return amounts(name, n)[:, None, None]  # (B, 1, 1, n)
 
-  if config.blur.probability:
-    images = _blurred(images, jnp.abs(amounts("blur")))
-  if _any(config, "brightness", "contrast", "gamma", "noise"):
+  others = jnp.take(images, _others(keys["others"], batch), axis=0)
+  if config.histogram.probability:
+    images = acquisition.match_histogram(images, jnp.abs(per_image("histogram")), others)
+  if _any(config, "brightness", "contrast", "gamma"):
+    mean = images.mean(axis=(1, 2), keepdims=True)
     images = mean + (images - mean) * jnp.exp(per_image("contrast")) + per_image("brightness")
     images = jnp.clip(images, 1e-6, 1) ** jnp.exp(per_image("gamma"))
+  if config.window.probability:
+    low, high = jnp.split(jnp.abs(per_image("window", 2)), 2, axis=-1)
+    images = jnp.clip((images - low) / (1 - low - high), 0, 1)
+  comes_first, down, up, radius = jnp.split(jax.random.uniform(keys["kernels"], (batch, 1, 1, 4)), 4, axis=-1)
   if config.noise.probability:
-    noise = jax.random.normal(keys["noise_values"], images.shape)
-    images = jnp.clip(images + jnp.abs(per_image("noise")) * noise, 0, 1)
+    # Of each order of magnitude as often: a tenth of a grey level is in every film, ten are in few.
+    chosen = jnp.abs(per_image("noise"))
+    deviations = config.noise.strength * 0.01 ** (1 - chosen / config.noise.strength) * (chosen > 0)
+    noise = deviations * jax.random.normal(keys["noise_values"], images.shape)
+    images = jnp.clip(images + noise * (comes_first < 0.5), 0, 1)
+  if config.blur.probability:
+    images = acquisition.blur(images, jnp.abs(per_image("blur")))
+  if config.sharpen.probability:
+    images = acquisition.sharpen(images, jnp.abs(per_image("sharpen")), 0.002 + 0.008 * radius)
+  if config.resolution.probability:
+    lost = jnp.abs(per_image("resolution"))
+    images = jnp.clip(acquisition.resample(images, lost, 0.5 + 0.7 * down, 0.5 + 0.7 * up), 0, 1)
+  if config.spectrum.probability:
+    images = acquisition.match_spectrum(images, jnp.abs(per_image("spectrum")), others)
+  if config.noise.probability:
+    images = jnp.clip(images + noise * (comes_first >= 0.5), 0, 1)
+  if config.jpeg.probability:
+    images = acquisition.jpeg(images, jnp.abs(per_image("jpeg")))
   return images, masks
+
+
+def _others(key: jax.Array, n: int) -> jax.Array:
+  """Another film of the batch for each, int (n,)."""
+  return (jnp.arange(n) + jax.random.randint(key, (), 1, max(n, 2))) % n
 
 
 def _any(config: ConfigDict, *names: str) -> bool:
@@ -90,19 +129,6 @@ def _displacements(key: jax.Array, strength: jax.Array, shape: tuple[int, ...]) 
   batch = shape[0]
   grid = jax.random.uniform(key, (batch, _ELASTIC_POINTS, _ELASTIC_POINTS, 2), minval=-1.0)
   return jax.image.resize(grid * strength[:, :, None, None], shape, "cubic")
-
-
-def _blurred(images: jax.Array, deviations: jax.Array) -> jax.Array:
-  """Images (B, H, W, 1) through Gaussian filters of standard deviations (B, 1), part of the side."""
-
-  def weights(n: int) -> jax.Array:
-    """(B, n, n) of n pixels in each of n; within the image they sum to 1."""
-    distances = jnp.arange(n)[:, None] - jnp.arange(n)
-    pixels = jnp.maximum(n * deviations, 1e-3)  # At 0 it would be 0 / 0.
-    return jax.nn.softmax(-((distances / pixels[:, :, None]) ** 2) / 2)
-
-  _, h, w, _ = images.shape
-  return jnp.einsum("bhwc,bih,bjw->bijc", images, weights(h), weights(w))
 
 
 def _bilinear(x: jax.Array, points: jax.Array) -> jax.Array:

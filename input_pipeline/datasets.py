@@ -1,24 +1,31 @@
-"""Dataset builders by name, prepared on disk: `covid_qu_ex`, `cxr_phantom`, or a user's own."""
+"""Dataset builders by name, prepared on disk: `covid_qu_ex`, `cxr_phantom`, `folder`, or a user's own."""
 
+import difflib
+import hashlib
 import importlib
 import inspect
+import json
 import logging
+import os
 import pathlib
 import sys
 
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
+from input_pipeline.locking import only_process
+
 logger = logging.getLogger(__name__)
 
-_SHIPPED = {name: f"input_pipeline.{name}.{name}_dataset_builder" for name in ("covid_qu_ex", "cxr_phantom")}
+_SHIPPED = {name: f"input_pipeline.{name}.{name}_dataset_builder" for name in ("covid_qu_ex", "cxr_phantom", "folder")}
+_MADE_FROM = "made_from.json"
 
 
 def prepare(config: ConfigDict) -> tfds.core.DatasetBuilder:
-  """Builder of `config.name` whose records are on disk, whole and of the archive at hand.
+  """Builder of `config.name` whose records are on disk, whole and of the files at hand.
 
-  Records built before are reused only if nothing speaks against it; else they are built again, and
-  the reason is logged.
+  Records built before are reused only if nothing speaks against it; else they are built again, and the reason is
+  logged. One process builds at a time.
 
   Args:
     config: `config.dataset`: name, data_dir, manual_dir, cohort.
@@ -28,35 +35,60 @@ def prepare(config: ConfigDict) -> tfds.core.DatasetBuilder:
     ValueError: they are there but not as they should be, or the name or the cohort is unknown.
   """
   builder = _create_builder(config)
-  data_dir = config.data_dir or tfds.core.constants.DATA_DIR
-  manual_dir = pathlib.Path(config.manual_dir or f"{data_dir}/downloads/manual").expanduser()
-  is_built = builder.data_path.exists()
-  reason = _reason_to_rebuild(builder, config, manual_dir) if is_built else ""
-  if reason or not is_built:
-    if hasattr(builder, "source"):
-      builder.source(manual_dir)  # Its errors come before anything is deleted or written.
-    if reason:
-      logger.warning("Building %s again: %s.", builder.info.full_name, reason)
-      builder.data_path.rmtree()
-      builder = _create_builder(config)
-    logger.info("Building %s in %s", builder.info.full_name, builder.data_path)
-    if not sys.stderr.isatty():
-      tfds.disable_progress_bar()
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(manual_dir=manual_dir),
-      file_format="array_record",
-    )
+  manual_dir = _manual_dir(builder, config)
+  lock = builder.data_path.parent / f".{builder.data_path.name}.lock"
+  with only_process(pathlib.Path(lock), f"The folder of records {builder.data_path}", wait=True):
+    builder = _create_builder(config)  # Another process may have built it in the meantime.
+    is_built = builder.data_path.exists()
+    reason = _reason_to_rebuild(builder, config, manual_dir) if is_built else ""
+    if reason or not is_built:
+      builder = _build(builder, config, manual_dir, reason)
   if hasattr(builder, "count_report"):
     logger.info("%s: %s", builder.info.full_name, builder.count_report())
   return builder
 
 
-def _reason_to_rebuild(
-  builder: tfds.core.DatasetBuilder, config: ConfigDict, manual_dir: pathlib.Path
-) -> str:
+def _manual_dir(builder: tfds.core.DatasetBuilder | type[tfds.core.DatasetBuilder], config: ConfigDict) -> pathlib.Path:
+  """The folder that the dataset is made from: the configured one, TFDS's own, or where kagglehub leaves it."""
+  if config.manual_dir:
+    return pathlib.Path(config.manual_dir).expanduser()
+  data_dir = config.data_dir or tfds.core.constants.DATA_DIR
+  manual_dir = pathlib.Path(data_dir).expanduser() / "downloads" / "manual"
+  handle = getattr(builder, "KAGGLE_HANDLE", None)
+  if handle and not (manual_dir.is_dir() and any(manual_dir.iterdir())):
+    cache = pathlib.Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser()
+    versions = [path for path in (cache / "datasets" / handle / "versions").glob("*") if path.name.isdecimal()]
+    if versions:
+      return max(versions, key=lambda path: int(path.name))
+  return manual_dir
+
+
+def _build(
+  builder: tfds.core.DatasetBuilder, config: ConfigDict, manual_dir: pathlib.Path, reason: str
+) -> tfds.core.DatasetBuilder:
+  if hasattr(builder, "source"):
+    builder.source(manual_dir)  # Its errors come before anything is deleted or written.
+  if reason:
+    logger.warning("Building %s again: %s.", builder.info.full_name, reason)
+    builder.data_path.rmtree()
+    builder = _create_builder(config)
+  logger.info("Building %s in %s from %s", builder.info.full_name, builder.data_path, manual_dir)
+  if not sys.stderr.isatty():
+    tfds.disable_progress_bar()
+  listing = _listing(manual_dir)
+  builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=manual_dir), file_format="array_record"
+  )
+  (pathlib.Path(builder.data_path) / _MADE_FROM).write_text(
+    json.dumps({"folder": str(manual_dir.absolute()), "listing": listing})
+  )
+  return builder
+
+
+def _reason_to_rebuild(builder: tfds.core.DatasetBuilder, config: ConfigDict, manual_dir: pathlib.Path) -> str:
   """Why the records on disk are not to be trusted; empty if they are."""
   if not hasattr(builder, "source"):
-    return ""
+    return _reason_of_listing(pathlib.Path(builder.data_path), config, manual_dir)
   built = builder.info.metadata.get("source")
   if built is None:
     return "the build does not say what it was made from"
@@ -69,17 +101,45 @@ def _reason_to_rebuild(
   except FileNotFoundError:
     if config.manual_dir:
       raise
-    return ""  # The archive was removed after the build, and none was asked for.
+    return ""  # The files were removed after the build, and none were asked for.
   return "" if built == source else f"what is in {manual_dir} is not what it was made from"
+
+
+def _reason_of_listing(records: pathlib.Path, config: ConfigDict, manual_dir: pathlib.Path) -> str:
+  """The same for a builder that has no `source`: by the folder, and the names, sizes and times of its files."""
+  try:
+    built = json.loads((records / _MADE_FROM).read_text())
+  except (FileNotFoundError, json.JSONDecodeError):
+    return "the build does not say what it was made from"
+  if not (config.manual_dir or manual_dir.is_dir()):
+    return ""  # The files were removed after the build, and none were asked for.
+  if built["folder"] != str(manual_dir.absolute()):
+    return f"it was made from {built['folder']}, not from {manual_dir}"
+  return "" if built["listing"] == _listing(manual_dir) else f"files in {manual_dir} have changed"
+
+
+def _listing(folder: pathlib.Path) -> str:
+  """Digest of the names, sizes and times of change of all files of a folder."""
+  digest = hashlib.sha256()
+  for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+    if path.is_file() and not path.name.startswith("."):
+      status = path.stat()
+      digest.update(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n".encode())
+  return digest.hexdigest()
 
 
 def _create_builder(config: ConfigDict) -> tfds.core.DatasetBuilder:
   builder_class = _builder_class(config.name)
-  cohorts = list(builder_class.builder_configs)
+  data_dir = pathlib.Path(config.data_dir).expanduser() if config.data_dir else None
+  if hasattr(builder_class, "config_of"):  # The records depend on the folder.
+    cohorts = ["covid", "all"]
+    name = lambda: builder_class.config_of(config.cohort, _manual_dir(builder_class, config))  # noqa: E731
+  else:
+    cohorts = list(builder_class.builder_configs)
+    name = lambda: config.cohort if cohorts else None  # noqa: E731
   if cohorts and config.cohort not in cohorts:
     raise ValueError(f"dataset.cohort={config.cohort!r}: {config.name} has {' and '.join(cohorts)}.")
-  data_dir = pathlib.Path(config.data_dir).expanduser() if config.data_dir else None
-  return builder_class(data_dir=data_dir, config=config.cohort if cohorts else None)
+  return builder_class(data_dir=data_dir, config=name())
 
 
 def _builder_class(name: str) -> type[tfds.core.DatasetBuilder]:
@@ -92,19 +152,17 @@ def _builder_class(name: str) -> type[tfds.core.DatasetBuilder]:
   except ModuleNotFoundError as error:
     if error.name is None or not module_name.startswith(error.name):
       raise
+    near = difflib.get_close_matches(name, _SHIPPED, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ValueError(
-      f"dataset.name={name!r} is not known. It is {', '.join(_SHIPPED)}, or the name of a Python "
+      f"dataset.name={name!r} is not known{hint}. It is {', '.join(_SHIPPED)}, or the name of a Python "
       "module that defines one TFDS builder, in this folder or installed."
     ) from error
   classes = [
     value
     for value in vars(module).values()
-    if inspect.isclass(value)
-    and issubclass(value, tfds.core.DatasetBuilder)
-    and value.__module__ == module.__name__
+    if inspect.isclass(value) and issubclass(value, tfds.core.DatasetBuilder) and value.__module__ == module.__name__
   ]
   if len(classes) != 1:
-    raise ValueError(
-      f"dataset.name={name!r}: {module.__file__} defines {len(classes)} TFDS builders; expected one."
-    )
+    raise ValueError(f"dataset.name={name!r}: {module.__file__} defines {len(classes)} TFDS builders; expected one.")
   return classes[0]

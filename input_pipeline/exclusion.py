@@ -17,7 +17,7 @@ def excluded_training_ids(path: str) -> set[str]:
     ValueError: it lacks a column.
   """
   ids = set()
-  with pathlib.Path(path).expanduser().open(newline="") as file:
+  with pathlib.Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
     rows = csv.DictReader(file)
     missing = {"id", "split"} - set(rows.fieldnames or ())
     if missing:

@@ -1,9 +1,9 @@
 """The films of a split, read from records into arrays once."""
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import io
 import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -13,7 +13,10 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from PIL import Image
 
+from input_pipeline import pixels
 from input_pipeline.exclusion import excluded_training_ids
+from input_pipeline.grey_levels import to_grey
+from input_pipeline.pixels import Picture
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +26,9 @@ class Films:
   """N films in memory.
 
   Attributes:
-    images: uint8 (N, H, W), grey.
-    masks: bool (N, H, W), True where infected.
-    lung_masks: bool (N, H, W), True in the lungs; None where the dataset does not tell.
+    images: uint8 (N, h, w), grey, at the network's size.
+    masks: bool (N, H, W), True where infected, at the size of the comparison.
+    lung_masks: bool (N, H, W), True in the lungs; None where the dataset has none.
     ids: N names, unique in a split.
     labels: N names of classes; all empty where the dataset has none.
   """
@@ -61,12 +64,6 @@ class Film(NamedTuple):
   id: str
   label: str
 
-  def resized(self, image_size: int) -> "Film":
-    """The same film at another size, image_size x image_size."""
-    lung_mask = None if self.lung_mask is None else resize_mask(self.lung_mask, image_size)
-    image, mask = resize_image(self.image, image_size), resize_mask(self.mask, image_size)
-    return self._replace(image=image, mask=mask, lung_mask=lung_mask)
-
 
 class FilmReader:
   """The films of a split on disk, read one at a time, at one size."""
@@ -77,6 +74,7 @@ class FilmReader:
     split: str,
     config: ConfigDict,
     image_size: int,
+    mask_size: int | None = None,
     with_lungs: bool = True,
   ):
     """Opens the records.
@@ -84,18 +82,19 @@ class FilmReader:
     Args:
       builder: a prepared builder with `split`.
       split: name of the split, or a slice of one in TFDS syntax.
-      config: `config.dataset`. image_key: feature of the image, 8- or 16-bit, grey or RGB, of any
-        size. mask_key: feature of the mask, of the image's size; whatever is not zero is infected.
-        lung_mask_key: feature of the mask of the lungs, where the dataset has one. exclude: list of
-        training films that are left out.
-      image_size: side of what is read, in pixels. Films of another size are scaled to it.
+      config: `config.dataset`. image_key: feature of the image, of any kind that `pixels` reads and of any size.
+        mask_key: feature of the mask; see `pixels.to_mask`. lung_mask_key: feature of the lung mask, where the dataset
+        has one. exclude: list of training films that are left out.
+      image_size: side of the images that are read, in pixels. Others are scaled to it.
+      mask_size: the same of the masks; None for `image_size`.
       with_lungs: whether masks of the lungs are read, where there are some.
 
     Raises:
       FileNotFoundError: there is no such list.
       ValueError: a feature is missing, the list names no film of the split, or the records are damaged.
     """
-    self.image_size = image_size
+    self.image_size, self.mask_size = image_size, mask_size or image_size
+    self._notes: dict[str, set[str]] = collections.defaultdict(set)  # {what is unusual: ids of films}
     self._features = builder.info.features
     self._split, self._image_key, self._mask_key = split, config.image_key, config.mask_key
     self._lung_mask_key = config.lung_mask_key if with_lungs else ""
@@ -131,31 +130,39 @@ class FilmReader:
     """A film: image uint8 (H, W), masks bool (H, W).
 
     Raises:
-      ValueError: a feature is no image, image and mask differ in size, or the records are damaged.
+      ValueError: a feature is no image or no mask, or the records are damaged.
     """
     example = self._example(i)
     film_id = self._id(example, i)
     label = ""
     if "label" in self._features and isinstance(self._features["label"], tfds.features.ClassLabel):
       label = self._features["label"].int2str(int(example["label"]))
-    image = _as_image(example[self._image_key], f"{film_id}: {self._image_key}")
-    masks = [_as_mask(example[self._mask_key], f"{film_id}: {self._mask_key}")]
-    if self.has_lung_masks:
-      masks.append(_as_mask(example[self._lung_mask_key], f"{film_id}: {self._lung_mask_key}"))
-    for mask in masks:
-      if image.shape != mask.shape:
-        raise ValueError(f"{film_id}: the image has {image.shape} pixels, its mask {mask.shape}.")
-    lung_mask = masks[1] if self.has_lung_masks else None
-    return Film(image, masks[0], lung_mask, film_id, label).resized(self.image_size)
+    picture = _picture(example[self._image_key], f"{film_id}: {self._image_key}")
+    for remark in picture.remarks:
+      self._notes[remark].add(film_id)
+    image = _upright(to_grey(picture.values), picture)
+    keys = [self._mask_key, *([self._lung_mask_key] if self.has_lung_masks else [])]
+    masks = [_as_mask(example[key], f"{film_id}: {key}") for key in keys]
+    if any(mask.shape != image.shape for mask in masks):
+      self._notes["has a mask of another shape, which is scaled to it"].add(film_id)
+    infection, lungs, *_ = *(resize_mask(mask, self.mask_size) for mask in masks), None
+    return Film(resize_image(image, self.image_size), infection, lungs, film_id, label)
+
+  def report_notes(self) -> None:
+    """Warns, with a count, of what was unusual about the films that have been read."""
+    for note, ids in self._notes.items():
+      first = ", ".join([*sorted(ids)[:3], *["..."] * (len(ids) > 3)])
+      logger.warning("%s: %d of %d films (%s): each %s.", self._split, len(ids), len(self), first, note)
+    self._notes.clear()
 
   def has_infection(self, i: int) -> bool:
     """Whether any pixel of a film's infection mask is set; reads nothing else of it."""
     mask = _as_mask(self._example(i)[self._mask_key], self._mask_key)
-    return bool(resize_mask(mask, self.image_size).any())
+    return bool(resize_mask(mask, self.mask_size).any())
 
   def mask_levels(self, i: int) -> list[int]:
     """The values in the infection mask of a film as it is stored, before it is made a bool."""
-    return np.unique(_as_pixels(self._example(i)[self._mask_key], self._mask_key)).tolist()
+    return np.unique(_picture(self._example(i)[self._mask_key], self._mask_key).values).tolist()
 
   def _example(self, i: int) -> dict[str, Any]:
     with self._error_if_damaged():
@@ -184,25 +191,24 @@ class FilmReader:
       raise ValueError(f"{self._damaged} ({error})") from error
 
 
-def load_films(reader: FilmReader, image_size: int | None = None) -> Films:
-  """All films of a reader, read in parallel, and scaled from its size to another one if that is given."""
-  films, readings = start_loading(reader, image_size or reader.image_size, range(len(reader)))
+def load_films(reader: FilmReader) -> Films:
+  """All films of a reader, read in parallel."""
+  films, readings = start_loading(reader, range(len(reader)))
   for reading in readings:
     reading.result()
+  reader.report_notes()
   return films
 
 
-def start_loading(
-  reader: FilmReader, image_size: int, order: Iterable[int]
-) -> tuple[Films, list[concurrent.futures.Future]]:
+def start_loading(reader: FilmReader, order: Iterable[int]) -> tuple[Films, list[concurrent.futures.Future]]:
   """Films that threads go on to read, in an order; each is there when its future, in that order, is done."""
-  size = (len(reader), image_size, image_size)
-  images, masks = np.empty(size, np.uint8), np.empty(size, bool)
-  lung_masks = np.empty(size, bool) if reader.has_lung_masks else None
+  images = np.empty((len(reader), reader.image_size, reader.image_size), np.uint8)
+  masks = np.empty((len(reader), reader.mask_size, reader.mask_size), bool)
+  lung_masks = np.empty_like(masks) if reader.has_lung_masks else None
   ids, labels = [""] * len(reader), [""] * len(reader)
 
   def load(i: int) -> None:
-    film = reader[i].resized(image_size)
+    film = reader[i]
     images[i], masks[i], ids[i], labels[i] = film.image, film.mask, film.id, film.label
     if lung_masks is not None:
       lung_masks[i] = film.lung_mask
@@ -229,39 +235,27 @@ def resize_mask(mask: np.ndarray, image_size: int) -> np.ndarray:
   return np.asarray(grey.resize((image_size, image_size), Image.Resampling.BOX)) >= 128
 
 
-def _as_image(value: bytes | np.ndarray, name: str) -> np.ndarray:
-  """uint8 (H, W), grey, of an encoded image or of an array (H, W), (H, W, 1) or (H, W, 3)."""
-  if isinstance(value, bytes):
-    with Image.open(io.BytesIO(value)) as image:
-      is_16_bit = image.mode.startswith("I")
-      value = np.asarray(image, np.uint16) if is_16_bit else np.asarray(image.convert("L"))
-  if value.dtype == np.uint16:
-    value = (value // 257).astype(np.uint8)
-  if value.ndim == 3 and value.shape[-1] == 1:
-    value = value[..., 0]
-  if value.dtype != np.uint8 or value.ndim not in (2, 3) or value.shape[2:] not in ((), (3,)):
-    raise ValueError(
-      f"{name} is {value.dtype} of shape {value.shape}; expected an image, (H, W), (H, W, 1) or "
-      "(H, W, 3), of uint8 or uint16."
-    )
-  return np.asarray(Image.fromarray(value).convert("L"))
+def _picture(value: bytes | np.ndarray, name: str) -> Picture:
+  """The picture of an encoded image, or of an array (H, W), (H, W, 1) or (H, W, 3)."""
+  if not isinstance(value, bytes):
+    return pixels.from_array(value, name)
+  try:
+    return pixels.decode(value)
+  except ValueError as error:
+    raise ValueError(f"{name} {error}.") from error
+
+
+def _upright(values: np.ndarray, picture: Picture) -> np.ndarray:
+  return np.ascontiguousarray(picture.turn.apply(values))
 
 
 def _as_mask(value: bytes | np.ndarray, name: str) -> np.ndarray:
-  """bool (H, W) of an encoded mask or of an array (H, W) or (H, W, 1): True where not zero."""
-  return _as_pixels(value, name) != 0
-
-
-def _as_pixels(value: bytes | np.ndarray, name: str) -> np.ndarray:
-  """Values (H, W) of an encoded mask or of an array (H, W) or (H, W, 1)."""
-  if isinstance(value, bytes):
-    with Image.open(io.BytesIO(value)) as image:
-      value = np.asarray(image)
-  if value.ndim == 3 and value.shape[-1] == 1:
-    value = value[..., 0]
-  if value.ndim != 2:
-    raise ValueError(f"{name} has the shape {value.shape}; expected a mask, (H, W) or (H, W, 1).")
-  return value
+  """bool (H, W), upright, of an encoded mask or of an array."""
+  picture = _picture(value, name)
+  try:
+    return _upright(pixels.to_mask(picture), picture)
+  except ValueError as error:
+    raise ValueError(f"{name} {error}.") from error
 
 
 def _text(value: bytes | str) -> str:

@@ -15,16 +15,13 @@ from input_pipeline.films import FilmReader, start_loading
 _BATCHES_AHEAD = 4
 
 
-def batches_from_memory(
-  reader: FilmReader, image_size: int, order: TrainingOrder, first_step: int, share: slice
-) -> Iterator[Batch]:
+def batches_from_memory(reader: FilmReader, order: TrainingOrder, first_step: int, share: slice) -> Iterator[Batch]:
   """Batches of films that are read into memory once, by threads, in the order in which they are needed.
 
   So the first batch is there at once.
 
   Args:
     reader: the films on disk.
-    image_size: side of the batches' images and masks.
     order: of the films.
     first_step: the step of the first batch.
     share: the part of each batch that is wanted.
@@ -34,7 +31,7 @@ def batches_from_memory(
   """
   steps = range(first_step, first_step + order.steps_per_epoch)
   first_needed = dict.fromkeys(np.concatenate([order[step] for step in steps]).tolist())
-  films, readings = start_loading(reader, image_size, first_needed | dict.fromkeys(range(len(reader))))
+  films, readings = start_loading(reader, first_needed | dict.fromkeys(range(len(reader))))
   readings = collections.deque(readings)
   try:
     for step in itertools.count(first_step):
@@ -42,22 +39,22 @@ def batches_from_memory(
       # Those that are done are looked at, too, so that a damaged film is told of soon.
       while readings and (len(films) - len(readings) < num_needed or readings[0].done()):
         readings.popleft().result()
+        if not readings:
+          reader.report_notes()
       yield {name: array[order[step][share]] for name, array in films.as_batch().items()}
   finally:  # Training was stopped: the process shall not wait for films that nobody needs.
     for reading in readings:
       reading.cancel()
 
 
-def streamed_batches(
-  reader: FilmReader, image_size: int, order: TrainingOrder, first_step: int, share: slice
-) -> Iterator[Batch]:
+def streamed_batches(reader: FilmReader, order: TrainingOrder, first_step: int, share: slice) -> Iterator[Batch]:
   """The same batches, of films that do not fit into memory; threads read them ahead of their use.
 
   Takes what `batches_from_memory` takes.
   """
 
   def load(index: int) -> Batch:
-    film = reader[index].resized(image_size)
+    film = reader[index]
     batch = {"image": film.image, "mask": film.mask, "lung_mask": film.lung_mask}
     return {name: array for name, array in batch.items() if array is not None}
 

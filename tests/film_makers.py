@@ -107,9 +107,7 @@ def hostile(seed: int, mutations: int) -> Iterator[tuple[str, bytes]]:
     "film.tif": picture(small, "TIFF"),
     "deflated.tif": picture(small, "TIFF", compression="tiff_adobe_deflate"),
     "film.dcm": dicom(small),
-    "16_bit.dcm": dicom(
-      small.astype(np.uint16) * 16, BitsStored=12, HighBit=11, WindowCenter=9, WindowWidth=5
-    ),
+    "16_bit.dcm": dicom(small.astype(np.uint16) * 16, BitsStored=12, HighBit=11, WindowCenter=9, WindowWidth=5),
     "rle.dcm": dicom(small, "RLELossless"),
     "jpeg.dcm": dicom(small, "JPEGBaseline8Bit"),
     "jpeg2000.dcm": dicom(small, "JPEG2000Lossless"),
@@ -180,9 +178,7 @@ def _png_of_size(width: int, height: int) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
   header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
-  return (
-    b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
-  )
+  return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
 def _with_another_size(content: bytes, marker: bytes, offset: int, layout: str) -> bytes:

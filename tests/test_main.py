@@ -48,9 +48,7 @@ def _run(*arguments, python_options=()):
 
 def _final_state(workdir):
   config = from_json((workdir / "config.json").read_text())
-  like = create_train_state(
-    create_model(config.model), create_optimizer(config.optimizer), 0, config.image_size
-  )
+  like = create_train_state(create_model(config.model), create_optimizer(config.optimizer), 0, config.image_size)
   with Checkpoints(workdir / "checkpoints") as checkpoints:
     return checkpoints.restore(checkpoints.latest_step, like)[0]
 
@@ -61,7 +59,7 @@ def test_neither_tensorflow_nor_pytorch_is_imported(tmp_path):
   environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
   for arguments in (
     ["main.py", "--help"],
-    ["-c", "import covseg, covseg.train, input_pipeline.datasets, configs.default"],
+    ["-c", "import covseg, covseg.training.train, input_pipeline.datasets, configs.default"],
   ):
     command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

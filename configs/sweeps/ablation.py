@@ -11,7 +11,7 @@ that settles, with a rate that falls to zero and averaged weights. What pays off
 disadvantage.
 """
 
-from covseg.experiments.sweep import Entry
+from configs.sweeps import Entry
 
 _AUGMENT = ("flip", "rotation", "scale", "shift", "brightness", "contrast", "gamma")
 _NEGATIVES = {"dataset.cohort": "all", "dataset.negative_share": 0.5}

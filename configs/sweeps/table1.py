@@ -9,7 +9,7 @@ epochs, 2 seeds. At this size the table says more about how fast the networks le
 they do in the end; for that, take these numbers out.
 """
 
-from covseg.experiments.sweep import Entry
+from configs.sweeps import Entry
 
 _REDUCED = {"image_size": 128, "num_epochs": 3, "optimizer.learning_rate": 1e-3}
 _NARROW = {**_REDUCED, "model.base_features": 16}

@@ -80,13 +80,9 @@ def describe(split: str, films: Films) -> list[dict[str, Any]]:
       row[f"infected_percent_quantile_{quantile}"] = _rounded(value)
     row["mean_infected_percent_of_lung"] = _rounded(_mean_share_of_lung(films, chosen))
     row["grey_mean"] = _rounded(grey)
-    row["grey_standard_deviation"] = _rounded(
-      np.average((np.arange(256) - grey) ** 2, weights=histogram) ** 0.5
-    )
+    row["grey_standard_deviation"] = _rounded(np.average((np.arange(256) - grey) ** 2, weights=histogram) ** 0.5)
     for quantile in _QUANTILES:
-      row[f"grey_quantile_{quantile}"] = int(
-        np.searchsorted(histogram.cumsum(), quantile / 100 * histogram.sum())
-      )
+      row[f"grey_quantile_{quantile}"] = int(np.searchsorted(histogram.cumsum(), quantile / 100 * histogram.sum()))
     rows.append(row)
   return rows
 
@@ -204,9 +200,7 @@ def _audit_report(
   return "\n".join(lines)
 
 
-def _write_table(
-  path: pathlib.Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
-) -> None:
+def _write_table(path: pathlib.Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
   table = io.StringIO()
   writer = csv.DictWriter(table, columns or list(rows[0]), lineterminator="\n")
   writer.writeheader()

@@ -92,10 +92,7 @@ def find_duplicates(images: np.ndarray) -> list[Pair]:
 def laid_on_second(pixels: np.ndarray, pair: Pair) -> np.ndarray:
   """Image or mask (H, W) of the first film of a pair, mirrored, scaled and shifted onto the second."""
   height, width = pixels.shape
-  x, y = (
-    side / 2 - (side / 2 + shift) / pair.scale
-    for side, shift in ((width, pair.shift_x), (height, pair.shift_y))
-  )
+  x, y = (side / 2 - (side / 2 + shift) / pair.scale for side, shift in ((width, pair.shift_x), (height, pair.shift_y)))
   image = Image.fromarray((pixels[:, ::-1] if pair.mirrored else pixels).astype(np.uint8))
   moved = image.transform(image.size, Image.Transform.AFFINE, (1 / pair.scale, 0, x, 0, 1 / pair.scale, y))
   return np.asarray(moved).astype(pixels.dtype)

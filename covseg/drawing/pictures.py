@@ -1,6 +1,7 @@
 """Pictures of films, truths and predictions."""
 
 import numpy as np
+from PIL import Image
 
 # Okabe and Ito's sky blue and orange, which colour-blind readers tell apart.
 TRUTH_COLOR = np.array([86, 180, 233], np.uint8)
@@ -11,7 +12,7 @@ def panel(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray) -> np.
   """A row per film: image, truth, prediction, and the outlines of both over the image.
 
   Args:
-    images: uint8 (N, H, W).
+    images: uint8 (N, h, w).
     masks: bool (N, H, W), the truth.
     predictions: bool (N, H, W).
 
@@ -23,8 +24,12 @@ def panel(images: np.ndarray, masks: np.ndarray, predictions: np.ndarray) -> np.
 
 
 def tiles(image: np.ndarray, mask: np.ndarray, prediction: np.ndarray) -> list[np.ndarray]:
-  """A film, its truth, its prediction, and the outlines of both over the film; uint8 (H, W, 3) each."""
-  film = np.repeat(image[..., None], 3, axis=-1)
+  """A film, its truth, its prediction, and the outlines of both over the film; uint8 (H, W, 3) each.
+
+  The image, uint8 (h, w), is scaled to the masks, bool (H, W).
+  """
+  scaled = Image.fromarray(image).resize(mask.shape[::-1], Image.Resampling.BILINEAR)
+  film = np.repeat(np.asarray(scaled)[..., None], 3, axis=-1)
   both = outlined(outlined(film, mask, TRUTH_COLOR), prediction, PREDICTION_COLOR)
   return [film, filled(film, mask, TRUTH_COLOR), filled(film, prediction, PREDICTION_COLOR), both]
 
@@ -45,9 +50,3 @@ def outlined(film: np.ndarray, mask: np.ndarray, color: np.ndarray) -> np.ndarra
   drawn = film.copy()
   drawn[mask & ~inner] = color
   return drawn
-
-
-def attended(film: np.ndarray, attention: np.ndarray) -> np.ndarray:
-  """RGB film (H, W, 3) with attention, float (H, W) in [0, 1], tinted: the more, the stronger."""
-  strength = 0.6 * attention[..., None]
-  return np.round(film * (1 - strength) + PREDICTION_COLOR * strength).astype(np.uint8)

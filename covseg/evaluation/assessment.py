@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from covseg import metrics
-from covseg.evaluation import calibration, protocols, statistics, surface
+from covseg.evaluation import calibration, measures, protocols, statistics, surface
 from covseg.evaluation.predictions import Predictions
 from covseg.severity import Severity, severity
 from input_pipeline.films import Films
@@ -27,6 +28,25 @@ class Assessment:
 
   summary: dict[str, Any]
   table: dict[str, Sequence[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+  """Where predictions come from.
+
+  Attributes:
+    split: the split of the films.
+    threshold: the probability above which a pixel is called infected; None for given masks.
+    name: what the user called the model, or the folder of the masks.
+    config: the configuration.
+    step: updates that the weights have seen; None for given masks.
+  """
+
+  split: str
+  threshold: float | None
+  name: str
+  config: ConfigDict
+  step: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +85,7 @@ def assess(
   table = {
     "id": films.ids,
     "label": films.labels,
-    **protocols.columns(counts, borders),
+    **measures.of_films(counts, borders),
     "true_pixels": tp + fn,
     "predicted_pixels": tp + fp,
     "true_infected_percent": 100 * (tp + fn) / counts.sum(axis=1),
@@ -137,3 +157,29 @@ def _severity(films: Films, predictions: Predictions) -> tuple[dict[str, Any] | 
 
 def _column(kind: str, part: str) -> str:
   return f"{kind}_percent_of_{'lungs' if part == 'percent' else part}"
+
+
+def headline(summary: dict[str, Any]) -> str:
+  """The figures of an evaluation in one line, with the protocol."""
+  means = summary["per_image"]
+  if not means["num_images"]:
+    return f"{summary['split']}: no film has an infection, so there is no per-image Dice"
+  low, high = means["intervals"]["dice"]
+  return (
+    f"{summary['split']}, mean per image over {means['num_images']} films with infection: "
+    f"Dice {means['dice']:.4f} (95 % interval {low:.3f} to {high:.3f}), IoU {means['iou']:.4f}, "
+    f"pixel accuracy {means['pixel_accuracy']:.4f}; all pixels pooled: "
+    f"Dice {summary['pooled']['dice']:.4f}"
+  )
+
+
+def empty_and_full(summary: dict[str, Any], num_films: int) -> str:
+  """A sentence that counts empty masks where there is an infection, and full masks; empty if none is."""
+  empty, full = summary["num_predictions_empty"], summary["num_predictions_full"]
+  missed = summary["per_image"]["num_one_mask_empty"]
+  told = []
+  if missed:
+    told.append(f"{empty} of {num_films} predicted masks are empty, {missed} of them on films with an infection.")
+  if full:
+    told.append(f"{full} of {num_films} predicted masks are full.")
+  return " ".join(told)

@@ -14,16 +14,13 @@ from tqdm import tqdm
 from covseg import metrics
 from covseg.drawing import pictures
 from covseg.evaluation import results
-from covseg.evaluation.assessment import assess, choose_threshold
+from covseg.evaluation.assessment import Origin, assess, choose_threshold
 from covseg.evaluation.predictions import Predictions
-from covseg.evaluation.protocols import summarize
 from covseg.models import inference
 from covseg.runtime import compilation, devices
 from covseg.trained.trained_model import TrainedModel
 from input_pipeline.batches import Batch, eval_batches
-from input_pipeline.films import Films, resize_image
-
-__all__ = ["Evaluator", "create_eval_step", "evaluate", "summarize"]
+from input_pipeline.films import Films
 
 _NUM_SAMPLES = 4
 
@@ -53,8 +50,6 @@ class Evaluator:
   def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh, films: Films):
     self.films = films
     self._threshold = config.eval.threshold
-    # uint8 (N, h, w), at the network's size.
-    self._images = np.stack([resize_image(image, config.image_size) for image in films.images])
     self._mesh = mesh
     self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
     self._eval_step = create_eval_step(model, config.eval, mesh)
@@ -62,7 +57,7 @@ class Evaluator:
   def count_pixels(self, variables: Any) -> Iterator[np.ndarray]:
     """Counts of each film in turn, int64 (4,)."""
     waiting = []
-    for batch, num_real in eval_batches(self._images, self.films.masks, self._batch_size):
+    for batch, num_real in eval_batches(self.films.images, self.films.masks, self._batch_size):
       counts, _ = self._apply(variables, batch)
       waiting.append(counts[:num_real])
       if len(waiting) > 1:  # The next batch is under way while the last one is waited for.
@@ -76,7 +71,7 @@ class Evaluator:
     chosen = infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)]
     masks = self.films.masks[chosen]
     probabilities = []
-    for batch, num_real in eval_batches(self._images[chosen], masks, self._batch_size):
+    for batch, num_real in eval_batches(self.films.images[chosen], masks, self._batch_size):
       probabilities.extend(np.asarray(self._apply(variables, batch)[1]["infection"])[:num_real])
     return pictures.panel(self.films.images[chosen], masks, np.stack(probabilities) > self._threshold)
 
@@ -86,7 +81,7 @@ class Evaluator:
     masks, probabilities, lung_masks = np.empty(shape, bool), np.empty(shape, np.float16), None
     done = 0
     with tqdm(desc=title, total=len(self.films), unit="film", disable=None) as bar:
-      for batch, num_real in eval_batches(self._images, self.films.masks, self._batch_size):
+      for batch, num_real in eval_batches(self.films.images, self.films.masks, self._batch_size):
         found = {head: np.asarray(p)[:num_real] for head, p in self._apply(variables, batch)[1].items()}
         films = slice(done, done + num_real)
         masks[films] = found["infection"] > self._threshold
@@ -104,45 +99,37 @@ class Evaluator:
     return self._eval_step(variables, devices.split_over_batch(self._mesh, batch))
 
 
+def predict(trained: TrainedModel, mesh: Mesh, films: Films, title: str) -> Predictions:
+  """What a model predicts for films; shows its progress under a title."""
+  return Evaluator(trained.config, trained.network, mesh, films).predict(trained.variables, title)
+
+
 def evaluate(
-  trained: TrainedModel,
-  mesh: Mesh,
   films: Films,
-  split: str,
+  predictions: Predictions,
+  origin: Origin,
   folder: pathlib.Path,
   *,
-  validation: Films | None = None,
+  validation: tuple[Films, Predictions] | None = None,
   near_duplicates: np.ndarray | None = None,
   chosen_films: Sequence[str] = (),
 ) -> None:
-  """Evaluates a model on the films of a split, prints the figures, and writes all there is into a folder.
+  """Assesses predictions for the films of a split, prints the figures, and writes all there is into a folder.
 
   Args:
-    trained: the model.
-    mesh: the devices.
     films: the films of the split.
-    split: its name.
+    predictions: a model's, or those of another system.
+    origin: where the predictions come from.
     folder: where the results go.
-    validation: films on which the threshold of the second set of figures is chosen, where `films` are
-      not those; None for no such set.
+    validation: films and predictions on which the threshold of a second set of figures is chosen; None for no
+      such set. On the validation split, it is chosen there.
     near_duplicates: bool (N,), the films that resemble a training film; None where it is not known.
     chosen_films: ids of films for a figure of their own.
   """
-
-  def predict(films: Films, title: str) -> Predictions:
-    return Evaluator(trained.config, trained.network, mesh, films).predict(trained.variables, title)
-
-  predictions, chosen = predict(films, split), None
-  if split == "validation":
-    chosen = choose_threshold(films, predictions, split)
-  elif validation is not None:
-    chosen = choose_threshold(validation, predict(validation, "threshold"), "validation")
-  if devices.is_main_process():
-    results.write(
-      folder,
-      films,
-      predictions,
-      assess(films, predictions, chosen, near_duplicates),
-      results.Origin(split, trained.config.eval.threshold, trained.name, trained.config, trained.step),
-      chosen_films,
-    )
+  if not devices.is_main_process():
+    return
+  if origin.split == "validation":
+    validation = films, predictions
+  chosen = choose_threshold(*validation, "validation") if validation else None
+  assessment = assess(films, predictions, chosen, near_duplicates)
+  results.write(folder, films, predictions, assessment, origin, chosen_films)

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg import configuration
-from covseg.evaluation import near_duplicates, predictions, results
-from covseg.evaluation.assessment import assess, choose_threshold
-from covseg.evaluation.evaluate import evaluate
+from covseg.evaluation import evaluate, near_duplicates, predictions
+from covseg.evaluation.assessment import Origin
 from covseg.runtime import compilation, devices
 from covseg.trained import trained_model
 from covseg.workdir import Workdir
@@ -27,7 +25,7 @@ class Request:
     model: what `trained_model.load` takes; None with `predictions`.
     predictions: folder of another system's masks; None with `model`.
     dataset_fields: fields of `config.dataset` that differ from the training's, or from the defaults where
-      there is no model; None for those that do not.
+      there is no model.
     changes: how the model predicts, as `trained_model.load` takes them.
     threshold: the probability above which a pixel is infected; None for that of the configuration.
     duplicates: CSV file of near-duplicates; None for no such list.
@@ -39,7 +37,7 @@ class Request:
   split: str
   model: str | None = None
   predictions: str | None = None
-  dataset_fields: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+  dataset_fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
   changes: Sequence[str] = ()
   threshold: float | None = None
   duplicates: str | None = None
@@ -55,57 +53,60 @@ def run(request: Request) -> None:
   """
   compilation.enable_cache()
   trained = trained_model.load(request.model, request.changes) if request.model is not None else None
-  config = trained.config if trained else default.get_config()
-  changed = {name: value for name, value in request.dataset_fields.items() if value is not None}
-  config.dataset.update(changed)
+  config = trained.config.copy_and_resolve_references() if trained else default.get_config()
+  config.dataset.update(request.dataset_fields)
   if request.threshold is not None:
     config.eval.threshold = request.threshold
-  configuration.check(config)
+  if trained:
+    trained = trained.with_config(config)
 
-  films, validation = _load(config, request.split, with_validation=trained is not None)
+  films, validation = _load(config, request.split, of_model=trained is not None)
   unknown = [film_id for film_id in request.chosen_films if film_id not in films.ids]
   if unknown:
-    raise ValueError(
-      f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}."
-    )
+    raise ValueError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
   duplicates = None
   if request.duplicates is not None:
     file = pathlib.Path(request.duplicates).expanduser()
     duplicates = near_duplicates.read(file, films.ids, request.split)
-  source = pathlib.Path(request.model or request.predictions).expanduser()
-  folder = Workdir(source).evaluation(request.split)
-  if trained and not source.is_dir():  # A model in a file, or several models.
-    names = [pathlib.Path(name).stem for name in request.model.split(",")]
-    folder = pathlib.Path("evaluation", ",".join(names), request.split)
-  if request.output is not None:
-    folder = pathlib.Path(request.output).expanduser()
   if trained:
-    evaluate(
-      trained,
-      devices.create_mesh(config.eval.batch_size),
-      films,
-      request.split,
-      folder,
-      validation=validation,
-      near_duplicates=duplicates,
-      chosen_films=request.chosen_films,
-    )
+    mesh = devices.create_mesh(config.eval.batch_size)
+    found = evaluate.predict(trained, mesh, films, request.split)
+    on_validation = (validation, evaluate.predict(trained, mesh, validation, "threshold")) if validation else None
+    origin = Origin(request.split, config.eval.threshold, trained.name, config, trained.step)
   else:
-    found = predictions.read_folder(source, films, request.threshold)
+    source = pathlib.Path(request.predictions).expanduser()
+    found, on_validation = predictions.read_folder(source, films, request.threshold), None
     threshold = None if found.probabilities is None else request.threshold
-    chosen = choose_threshold(films, found, request.split) if request.split == "validation" else None
-    origin = results.Origin(request.split, threshold, str(source), config)
-    results.write(
-      folder, films, found, assess(films, found, chosen, duplicates), origin, request.chosen_films
-    )
+    origin = Origin(request.split, threshold, str(source), config)
+  evaluate.evaluate(
+    films,
+    found,
+    origin,
+    _folder(request),
+    validation=on_validation,
+    near_duplicates=duplicates,
+    chosen_films=request.chosen_films,
+  )
 
 
-def _load(config: ConfigDict, split: str, with_validation: bool) -> tuple[Films, Films | None]:
-  """The films of a split, and, if they are wanted and others, those of validation."""
+def _folder(request: Request) -> pathlib.Path:
+  """Where the results go."""
+  if request.output is not None:
+    return pathlib.Path(request.output).expanduser()
+  source = pathlib.Path(request.model or request.predictions).expanduser()
+  if request.model is None or source.is_dir():
+    return Workdir(source).evaluation(request.split)
+  names = [pathlib.Path(name).stem for name in request.model.split(",")]  # Of a file, or of several models.
+  return pathlib.Path("evaluation", ",".join(names), request.split)
+
+
+def _load(config: ConfigDict, split: str, of_model: bool) -> tuple[Films, Films | None]:
+  """The films of a split, and, for a model, those of validation, where they are others."""
   builder = datasets.prepare(config.dataset)
   if split not in builder.info.splits:
     raise ValueError(f"--split={split}: {builder.info.full_name} has {', '.join(builder.info.splits)}.")
-  with_validation &= split != "validation" and "validation" in builder.info.splits
+  with_validation = of_model and split != "validation" and "validation" in builder.info.splits
   splits = [split, "validation"] if with_validation else [split]
-  films = [load_films(FilmReader(builder, s, config.dataset, config.eval.image_size)) for s in splits]
+  image_size = config.image_size if of_model else config.eval.image_size
+  films = [load_films(FilmReader(builder, s, config.dataset, image_size, config.eval.image_size)) for s in splits]
   return films[0], films[1] if with_validation else None

@@ -17,8 +17,7 @@ from input_pipeline.films import Films
 _NUM_CASES = 4
 # Fixed margins: laying out anew takes longer than drawing.
 _STYLE = STYLE | {
-  "axes.prop_cycle": matplotlib.cycler(color=COLORS[:4])
-  + matplotlib.cycler(linestyle=["-", "--", ":", "-."]),
+  "axes.prop_cycle": matplotlib.cycler(color=COLORS[:4]) + matplotlib.cycler(linestyle=["-", "--", ":", "-."]),
   "figure.constrained_layout.use": False,
   "figure.subplot.left": 0.08,
   "figure.subplot.right": 0.98,
@@ -108,9 +107,7 @@ def _training(history: Sequence[Mapping[str, Any]]) -> Picture:
   )
 
 
-def _cases(
-  name: str, title: str, films: Films, masks: np.ndarray, dice: np.ndarray, shown: Sequence[int]
-) -> Picture:
+def _cases(name: str, title: str, films: Films, masks: np.ndarray, dice: np.ndarray, shown: Sequence[int]) -> Picture:
   """The paper's Figure 3: a row per film, its image, truth, prediction and both outlines."""
   panel = pictures.panel(films.images[shown], films.masks[shown], masks[shown])
   height, width = panel.shape[0] // len(shown), panel.shape[1] // 4
@@ -120,15 +117,13 @@ def _cases(
   def plot(figure: Figure) -> None:
     axes = figure.add_axes((margin / size[0], 0, 4 * side / size[0], len(shown) * side / size[1]))
     axes.imshow(panel, interpolation="none", aspect="auto")
-    axes.vlines(
-      width * np.arange(1, 4) - 0.5, -0.5, len(panel) - 0.5, color="white", linewidth=3, linestyle="-"
-    )
+    axes.vlines(width * np.arange(1, 4) - 0.5, -0.5, len(panel) - 0.5, color="white", linewidth=3, linestyle="-")
     axes.hlines(height * np.arange(1, len(shown)) - 0.5, -0.5, 4 * width - 0.5, color="white", linewidth=3)
     axes.set_axis_off()
     for column, heading in enumerate(("image", "truth", "prediction", "both outlines")):
       axes.text((column + 0.5) * width, -0.04 * height, heading, ha="center", va="bottom", weight="bold")
     for row, i in enumerate(shown):
-      label = f"{films.ids[i]}\nDice {dice[i]:.3f}"
+      label = f"{films.ids[i]}\nDice {dice[i]:.3f}".replace("$", r"\$")
       axes.text(-0.03 * width, (row + 0.5) * height, label, ha="right", va="center", rotation=90, fontsize=7)
 
   told = ", ".join(f"{films.ids[i]} (Dice {dice[i]:.3f})" for i in shown)
@@ -179,12 +174,8 @@ def _roc(summary: Mapping[str, Any], table: Mapping[str, Any]) -> Picture:
   def plot(axes: Sequence[Axes]) -> None:
     axes[0].plot(false_alarms, sensitivity, label=f"by area: AUC {found['auc']:.3f}")
     axes[0].plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
-    axes[0].plot(
-      1 - found["specificity"], found["sensitivity"], "o", color=COLORS[1], label="any infected pixel"
-    )
-    axes[0].set(
-      title="Is there an infection?", xlabel="1 - specificity", ylabel="sensitivity", aspect="equal"
-    )
+    axes[0].plot(1 - found["specificity"], found["sensitivity"], "o", color=COLORS[1], label="any infected pixel")
+    axes[0].set(title="Is there an infection?", xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes[0].legend(loc="lower right")
     axes[1].hist(
       [area[truth], area[~truth]],
@@ -224,9 +215,7 @@ def _calibration(summary: Mapping[str, Any]) -> Picture:
     axes[1].set(title="Dice by threshold", xlabel="threshold", ylabel="Dice, mean per image", xlim=(0, 1))
     if curve["dice"]:
       axes[1].plot(curve["threshold"], curve["dice"])
-      axes[1].plot(
-        curve["best"], max(curve["dice"]), "o", color=COLORS[1], label=f"highest, at {curve['best']:g}"
-      )
+      axes[1].plot(curve["best"], max(curve["dice"]), "o", color=COLORS[1], label=f"highest, at {curve['best']:g}")
       axes[1].legend()
 
   errors = "; ".join(

@@ -25,7 +25,7 @@ def read(file: pathlib.Path, ids: Sequence[str], split: str) -> np.ndarray:
     ValueError: the file lacks a column.
     OSError: it cannot be read.
   """
-  with file.open(newline="") as lines:
+  with file.open(newline="", encoding="utf-8-sig") as lines:
     reader = csv.DictReader(lines)
     columns = reader.fieldnames or []
     missing = [column for column in _COLUMNS if column not in columns]

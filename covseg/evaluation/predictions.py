@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from input_pipeline import pixels
 from input_pipeline.films import Films, resize_mask
+from input_pipeline.pixels import Picture
 
 logger = logging.getLogger(__name__)
 
-_MASK_VALUES = ({0, 1}, {0, 255}, {0, 65535})
+_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Predictions:
 
 
 def read_folder(folder: pathlib.Path, films: Films, threshold: float | None) -> Predictions:
-  """The masks of another system: PNG files of a folder, each named by the id of its film.
+  """The masks of another system: files of a folder, each named by the id of its film.
 
   Files of another size than the films are scaled to it, and files that name no film are left alone, both
   with a warning.
@@ -48,41 +50,48 @@ def read_folder(folder: pathlib.Path, films: Films, threshold: float | None) -> 
       `threshold` is None.
   """
   files = _files_of_films(folder, films.ids)
+  size = films.masks.shape[1:]
   with concurrent.futures.ThreadPoolExecutor() as threads:
-    pixels = list(threads.map(_read, files))
-  damaged = _some(files, [p is None for p in pixels])
+    found = list(threads.map(_read, files))
+  problems = [picture if isinstance(picture, str) else "" for picture in found]
+  damaged = _some(files, list(map(bool, problems)))
   if damaged:
-    raise ValueError(f"{damaged} in {folder} are damaged, or no PNG of one channel.")
-  size = films.images.shape[1:]
-  other_size = _some(files, [p.shape != size for p in pixels])
+    raise ValueError(f"{damaged} in {folder} cannot be read: the first {next(filter(None, problems))}.")
+  other_size = _some(files, [picture.values.shape != size for picture in found])
   if other_size:
     logger.warning("%s in %s are not of %dx%d pixels, and are scaled to it.", other_size, folder, *size)
-
-  no_mask = _some(files, [not _is_mask(p) for p in pixels])
-  if not no_mask:
-    return Predictions(np.stack([resize_mask(p > 0, size[0]) for p in pixels]))
-  if threshold is None:
+  if threshold is not None and not all(len(np.unique(picture.values)) <= 2 for picture in found):
+    logger.warning("The files in %s hold probabilities; a pixel above %g is infected.", folder, threshold)
+    probabilities = np.stack([_as_probability(picture, size) for picture in found])
+    return Predictions(probabilities > threshold, probabilities.astype(np.float16))
+  masks, no_mask = [], {}
+  for file, picture in zip(files, found, strict=True):
+    try:
+      masks.append(resize_mask(np.ascontiguousarray(picture.turn.apply(pixels.to_mask(picture))), size[0]))
+    except ValueError as error:
+      no_mask[file] = error
+  if no_mask:
+    file, error = next(iter(no_mask.items()))
     raise ValueError(
-      f"{no_mask} in {folder} hold other values than the two of a mask (0 and 255, or 0 and 1). If they "
-      "are probabilities, from black for 0 to white for 1, say above which one is infected: --threshold=0.5."
+      f"{_some(files, [f in no_mask for f in files])} in {folder} hold other values than the two of a mask; "
+      f"{file.name} {error}. If they are probabilities, from black for 0 to white for 1, give the threshold: "
+      "--threshold=0.5."
     )
-  logger.warning("%s in %s hold probabilities; a pixel above %g is infected.", no_mask, folder, threshold)
-  probabilities = np.stack([_as_probability(p, size) for p in pixels])
-  return Predictions(probabilities > threshold, probabilities.astype(np.float16))
+  return Predictions(np.stack(masks))
 
 
 def _files_of_films(folder: pathlib.Path, ids: Sequence[str]) -> list[pathlib.Path]:
   """The file of each film."""
   if not folder.is_dir():
     raise ValueError(f"--predictions={folder} is no folder.")
-  found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".png"}
+  found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
   if not found:
-    raise ValueError(f"{folder} has no PNG file; each film needs one, named like {ids[0]}.png.")
+    raise ValueError(f"{folder} has no picture; each film needs one, named like {ids[0]}.png.")
   wanted = set(ids)
   missing = _some([f"{film_id}.png" for film_id in ids], [film_id not in found for film_id in ids], "films")
   if missing:
     raise ValueError(
-      f"{missing} have no prediction in {folder}, which has {len(found)} PNG files such as "
+      f"{missing} have no prediction in {folder}, which has {len(found)} pictures such as "
       f"{next(iter(found.values())).name}. Where a system finds nothing, its mask is empty, not missing; "
       "--split and --cohort choose the films."
     )
@@ -102,26 +111,18 @@ def _some(names: Sequence[object], chosen: Sequence[bool], kind: str = "files") 
   return f"{len(found)} of {len(names)} {kind} ({', '.join([*found[:3], *['...'] * (len(found) > 3)])})"
 
 
-def _read(path: pathlib.Path) -> np.ndarray | None:
-  """Pixels (H, W), bool, uint8 or uint16, of a PNG file; None of a damaged one, or one in colour."""
+def _read(path: pathlib.Path) -> Picture | str:
+  """The picture of a file; what is wrong with it, where it cannot be read."""
   try:
-    with Image.open(path) as image:
-      pixels = np.asarray(image)
-  except (OSError, SyntaxError):  # Pillow raises either for a damaged file.
-    return None
-  if pixels.ndim == 3:  # Grey written as RGB, or grey with an opacity.
-    grey = pixels[..., :1] if pixels.shape[-1] == 2 else pixels[..., :3]
-    pixels = grey[..., 0] if (grey == grey[..., :1]).all() else None
-  return pixels.astype(np.uint16) if pixels is not None and pixels.dtype == np.int32 else pixels
+    picture = pixels.decode(path.read_bytes())
+  except (OSError, ValueError) as error:
+    return str(error)
+  return "is in colours" if "is in colours" in picture.remarks else picture
 
 
-def _is_mask(pixels: np.ndarray) -> bool:
-  values = set(np.unique(pixels).tolist())
-  return any(values <= known for known in _MASK_VALUES)
-
-
-def _as_probability(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """float32 of the size (H, W) in [0, 1] of pixels in which the highest value is 1."""
-  white = 1 if pixels.dtype == bool else np.iinfo(pixels.dtype).max
-  image = Image.fromarray(pixels.astype(np.float32) / white)
+def _as_probability(picture: Picture, size: tuple[int, int]) -> np.ndarray:
+  """float32 of the size (H, W) in [0, 1] of a picture in which the highest value of its type is 1."""
+  values = picture.turn.apply(picture.values)
+  white = 1 if values.dtype.kind in "bf" else np.iinfo(values.dtype).max
+  image = Image.fromarray(np.ascontiguousarray(values, np.float32) / white)
   return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))

@@ -5,18 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from covseg import metrics
-from covseg.evaluation import statistics, surface
+from covseg.evaluation import measures, statistics
 from covseg.evaluation.surface import BorderDistances
-
-OVERLAPS = {
-  "dice": metrics.dice,
-  "iou": metrics.iou,
-  "pixel_accuracy": metrics.pixel_accuracy,
-  "pixel_accuracy_all_background": metrics.pixel_accuracy_all_background,
-  "precision": metrics.precision,
-  "recall": metrics.recall,
-}
 
 
 def summarize(
@@ -69,25 +59,15 @@ def summarize(
   }
 
 
-def columns(counts: np.ndarray, borders: Sequence[BorderDistances] | None) -> dict[str, np.ndarray]:
-  """{measure: float (N,)} of each film."""
-  found = {name: function(counts) for name, function in OVERLAPS.items()}
-  for name in ("hd95_px", "assd_px", "nsd") if borders is not None else ():
-    found[name] = np.array([getattr(distances, name)() for distances in borders])
-  return found
-
-
 def _means(counts: np.ndarray, borders: Sequence[BorderDistances] | None, resamples: int) -> dict[str, Any]:
-  mean = statistics.means(columns(counts, borders))
+  mean = statistics.means(measures.of_films(counts, borders))
   return _about(counts, borders) | statistics.estimate(mean, len(counts), resamples)
 
 
-def _with_negatives(
-  counts: np.ndarray, borders: Sequence[BorderDistances] | None, resamples: int
-) -> dict[str, Any]:
+def _with_negatives(counts: np.ndarray, borders: Sequence[BorderDistances] | None, resamples: int) -> dict[str, Any]:
   tp, fp, fn, _ = counts.T
   infected, called = tp + fn > 0, tp + fp > 0
-  mean = statistics.means(columns(counts, borders))
+  mean = statistics.means(measures.of_films(counts, borders))
   auc = statistics.auc(tp + fp, infected)
 
   def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -102,13 +82,7 @@ def _with_negatives(
 
 
 def _pooled(counts: np.ndarray, borders: Sequence[BorderDistances] | None, resamples: int) -> dict[str, Any]:
-  surfaces = surface.pooled(borders) if borders is not None else lambda weights: {}
-
-  def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-    sums = weights @ counts
-    return {name: function(sums) for name, function in OVERLAPS.items()} | surfaces(weights)
-
-  return _about(counts, borders) | statistics.estimate(statistic, len(counts), resamples)
+  return _about(counts, borders) | statistics.estimate(measures.pooled(counts, borders), len(counts), resamples)
 
 
 def _about(counts: np.ndarray, borders: Sequence[BorderDistances] | None) -> dict[str, int]:

@@ -18,22 +18,11 @@ from PIL import Image
 
 from covseg import configuration
 from covseg.drawing import pictures
-from covseg.evaluation import results
+from covseg.evaluation.assessment import Origin, empty_and_full
 from covseg.evaluation.figures import Picture
+from covseg.evaluation.measures import MEASURES
 from input_pipeline.films import Films
 
-# Measures by their name in metrics.json: heading and decimals.
-_MEASURES = {
-  "dice": ("Dice", 3),
-  "iou": ("IoU", 3),
-  "pixel_accuracy": ("Pixel accuracy", 3),
-  "pixel_accuracy_all_background": ("that of an empty map", 3),
-  "precision": ("Precision", 3),
-  "recall": ("Recall", 3),
-  "hd95_px": ("HD95 [px]", 1),
-  "assd_px": ("ASSD [px]", 1),
-  "nsd": ("NSD", 3),
-}
 _OF_FILMS = {"sensitivity": ("Sensitivity", 3), "specificity": ("Specificity", 3), "auc": ("AUC", 3)}
 _PROTOCOLS = {
   "per_image": ("Per image", "mean over films with an infection"),
@@ -73,7 +62,7 @@ def html(
   films: Films,
   masks: np.ndarray,
   figures: Sequence[Picture],
-  origin: results.Origin,
+  origin: Origin,
 ) -> str:
   """The report as HTML.
 
@@ -85,22 +74,19 @@ def html(
     figures: the figures to show.
     origin: where the predictions come from.
   """
-  template = string.Template(
-    importlib.resources.files("covseg.evaluation").joinpath("report.html").read_text()
-  )
+  template = string.Template(importlib.resources.files("covseg.evaluation").joinpath("report.html").read_text())
   labels = sorted(set(filter(None, films.labels)))
   return template.substitute(
     title=_text(f"{origin.name} on {origin.split}"),
     headline=_headline(summary),
-    warning=_text(results.empty_and_full(summary, len(films))),
+    warning=_text(empty_and_full(summary, len(films))),
     protocols=_protocols(summary),
     tolerance=f"{summary['surface_tolerance_px']:g}",
     calibration=_calibration(summary),
     severity=_severity(summary),
     figures="\n".join(_figure(picture) for picture in figures),
     sort_options="".join(
-      f'<option value="{_key(name)}">{heading}</option>'
-      for name, heading in {**_SORTED_BY, "id": "name"}.items()
+      f'<option value="{_key(name)}">{heading}</option>' for name, heading in {**_SORTED_BY, "id": "name"}.items()
     ),
     label_options="".join(f'<option value="{_text(label)}">{_text(label)} only</option>' for label in labels),
     gallery="\n".join(_gallery(table, films, masks)),
@@ -140,13 +126,13 @@ def _protocol_table(found: Mapping[str, Any], title: str) -> str:
     [
       f"{name}<small>{explanation}</small>",
       row["num_images"],
-      *(_with_interval(row, key, decimals) for key, (_, decimals) in _MEASURES.items()),
+      *(_with_interval(row, key, measure.decimals) for key, measure in MEASURES.items()),
       row["num_one_mask_empty"],
       row["num_both_masks_empty"],
     ]
     for name, explanation, row in rows
   ]
-  measures = [heading for heading, _ in _MEASURES.values()]
+  measures = [measure.heading for measure in MEASURES.values()]
   tables = _table(title, ["Protocol", "Films", *measures, "One mask empty", "Both empty"], cells)
   negatives = found["with_negatives"]
   if negatives:
@@ -227,7 +213,7 @@ def _gallery(table: Mapping[str, Sequence[Any]], films: Films, masks: np.ndarray
     )
 
 
-def _origin(origin: results.Origin) -> str:
+def _origin(origin: Origin) -> str:
   environment = {
     "Python": platform.python_version(),
     **{name: _version(name) for name in _PACKAGES},

@@ -38,9 +38,7 @@ def estimate(statistic: Statistic, num_films: int, resamples: int = NUM_RESAMPLE
 
 def means(columns: Mapping[str, np.ndarray]) -> Statistic:
   """The mean of each column (N,)."""
-  return lambda weights: {
-    name: divide(weights @ column, weights.sum(axis=1)) for name, column in columns.items()
-  }
+  return lambda weights: {name: divide(weights @ column, weights.sum(axis=1)) for name, column in columns.items()}
 
 
 def auc(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

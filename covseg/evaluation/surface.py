@@ -51,18 +51,33 @@ def border_distances(prediction: np.ndarray, truth: np.ndarray) -> BorderDistanc
   return BorderDistances(*(np.full(len(border), np.hypot(*truth.shape)) for border in borders))
 
 
-def pooled(films: Sequence[BorderDistances]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-  """The statistic (see `statistics`) of the three measures over the borders of all films together."""
-  sums = np.array([[len(d.all), d.all.sum(), (d.all <= TOLERANCE_PX).sum()] for d in films]).reshape(-1, 3)
-  directions = [_percentile([d.of_prediction for d in films]), _percentile([d.of_truth for d in films])]
+Pooled = Callable[[np.ndarray], np.ndarray]
 
-  def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-    number, total, near = (weights @ sums).T
-    return {
-      "hd95_px": np.maximum(*(direction(weights) for direction in directions)),
-      "assd_px": np.where(number > 0, divide(total, number), 0.0),
-      "nsd": np.where(number > 0, divide(near, number), 1.0),
-    }
+
+def pooled_hd95(films: Sequence[BorderDistances]) -> Pooled:
+  """HD95 over the borders of all films together: a function of weights (R, N) of the films to (R,)."""
+  directions = [_percentile([d.of_prediction for d in films]), _percentile([d.of_truth for d in films])]
+  return lambda weights: np.maximum(*(direction(weights) for direction in directions))
+
+
+def pooled_assd(films: Sequence[BorderDistances]) -> Pooled:
+  """The mean distance over all borders, in the same way; 0 where there is none."""
+  return _mean_over_borders(films, lambda distances: distances, if_none=0.0)
+
+
+def pooled_nsd(films: Sequence[BorderDistances]) -> Pooled:
+  """The share of all borders within the tolerance, in the same way; 1 where there is none."""
+  return _mean_over_borders(films, lambda distances: distances <= TOLERANCE_PX, if_none=1.0)
+
+
+def _mean_over_borders(
+  films: Sequence[BorderDistances], value: Callable[[np.ndarray], np.ndarray], if_none: float
+) -> Pooled:
+  sums = np.array([[len(d.all), value(d.all).sum()] for d in films]).reshape(-1, 2)
+
+  def statistic(weights: np.ndarray) -> np.ndarray:
+    number, total = (weights @ sums).T
+    return np.where(number > 0, divide(total, number), if_none)
 
   return statistic
 

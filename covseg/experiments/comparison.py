@@ -16,6 +16,7 @@ import scipy.stats
 from ml_collections import ConfigDict
 
 from covseg import configuration
+from covseg.evaluation import statistics
 from covseg.models import create_model
 from covseg.workdir import Workdir
 
@@ -125,7 +126,7 @@ def read(path: pathlib.Path, split: str) -> Evaluated:
   return Evaluated(
     path,
     config,
-    {"split": split, "threshold": metrics["threshold"], "eval.image_size": config.eval.image_size},
+    {"split": split, "threshold": metrics["threshold"], **_eval_fields(metrics, config)},
     {row["id"]: int(row["true_pixels"]) for row in rows},
     {name: np.array([float(row[name]) for row in rows]) for name in METRICS},
     _training_seconds(workdir),
@@ -201,12 +202,8 @@ def estimate(scores: np.ndarray) -> Estimate:
   """Mean of scores (seeds, films); the deviation of the seeds' means; the interval of the films' means."""
   means = scores.mean(axis=1)
   films = scores.mean(axis=0)
-  low = high = films[0]
-  if np.ptp(films) > 0:
-    interval = scipy.stats.bootstrap(
-      (films,), np.mean, n_resamples=_RESAMPLES, batch=1000, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    low, high = interval.low, interval.high
+  found = statistics.estimate(statistics.means({"mean": films}), len(films))
+  low, high = found["intervals"]["mean"]
   deviation = float(means.std(ddof=1)) if len(means) > 1 else None
   return Estimate(float(means.mean()), deviation, float(low), float(high))
 
@@ -241,6 +238,12 @@ def cost(config: ConfigDict) -> tuple[int, float]:
   parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
   forward = jax.jit(lambda variables, image: network.apply(variables, image, train=False))
   return parameters, forward.lower(variables, image).cost_analysis()["flops"] / 1e9
+
+
+def _eval_fields(metrics: dict[str, Any], config: ConfigDict) -> dict[str, Any]:
+  """How the run was evaluated, which --set may have changed; {"eval.flip": False, ...}."""
+  fields = metrics.get("eval") or config.eval.to_dict()
+  return {f"eval.{name}": value for name, value in fields.items() if name not in ("batch_size", "threshold")}
 
 
 def _training_seconds(workdir: Workdir) -> float | None:

@@ -13,34 +13,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
+
+from configs.sweeps import Entry
+from covseg import configuration
+from covseg.training import recipe
+from covseg.workdir import Workdir
 
 logger = logging.getLogger(__name__)
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
 _MAIN = _ROOT / "main.py"
 _LINES_SHOWN = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-  """A configuration to run with several seeds.
-
-  Attributes:
-    name: of its folder.
-    config: file of the configuration.
-    overrides: fields that differ from it, {"model.base_features": 16, ...}.
-    seeds: one run each.
-  """
-
-  name: str
-  config: str
-  overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  seeds: Sequence[int] = (0,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +89,6 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
   Raises:
     ValueError: as `run`.
   """
-  from covseg import configuration  # Here, because a sweep's file imports this module for `Entry`.
-
   entries = _load(config)
   names = [entry.name for entry in entries]
   if len(set(names)) < len(names):
@@ -119,7 +104,7 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
       arguments = (f"--config={file}", *(f"--config.{field}" for field in fields), f"--config.seed={seed}")
       try:
         resolved = _resolve(arguments)
-        configuration.check(resolved)
+        recipe.check(resolved)
       except (AttributeError, KeyError, TypeError, ValueError, OSError, flags.Error) as error:
         reason = error
         while isinstance(reason, KeyError | AttributeError):  # One within the other.
@@ -132,9 +117,6 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
 
 def is_done(planned: Run) -> bool:
   """Whether the run has been trained to the end, as planned, and evaluated since."""
-  from covseg import configuration
-  from covseg.workdir import Workdir
-
   workdir = Workdir(planned.workdir)
   try:
     found = workdir.read_config()

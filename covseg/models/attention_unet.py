@@ -20,7 +20,7 @@ class AttentionUNet(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  base_features: int
+  base_features: int = 32
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
   num_levels: int = 4
@@ -40,7 +40,7 @@ class AttentionUNet(nn.Module):
       skip = AttentionGate(name=f"gate_{level}")(skips[level], x) if level else skips[level]
       x = blocks.UpConv(skip.shape[-1])(x)
       x = blocks.DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1), train)
-    outputs = blocks.Heads(self.heads, name="heads")(x, deepest)
+    outputs = blocks.Heads(self.heads, name="heads")(x, [deepest])
     return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
 
 

@@ -36,9 +36,7 @@ def _backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Arr
   x_gradient = conv3x3(g, kernel[::-1, ::-1].swapaxes(2, 3))
   # By image does not go with images that lie on several devices.
   if x.shape[-1] + g.shape[-1] <= _NARROW and jax.device_count() == 1:
-    return x_gradient, jax.lax.platform_dependent(
-      x, g, cpu=_kernel_gradient_by_image, default=_kernel_gradient
-    )
+    return x_gradient, jax.lax.platform_dependent(x, g, cpu=_kernel_gradient_by_image, default=_kernel_gradient)
   return x_gradient, _kernel_gradient(x, g)
 
 
@@ -67,9 +65,7 @@ def _kernel_gradient_by_image(x: jax.Array, g: jax.Array) -> jax.Array:
     g = jnp.pad(g, ((1, 1), (0, 0), (0, 0)))  # (H + 2, W, F)
     columns = jnp.concatenate([x[:, :, i : i + w] for i in (0, 1, 2)])  # (3C, H, W)
     rows = jnp.concatenate([g[i : i + h] for i in (2, 1, 0)], axis=-1)  # (H, W, 3F)
-    product = jnp.matmul(
-      columns.reshape(3 * c, -1), rows.reshape(-1, 3 * f), preferred_element_type=jnp.float32
-    )
+    product = jnp.matmul(columns.reshape(3 * c, -1), rows.reshape(-1, 3 * f), preferred_element_type=jnp.float32)
     return total + product, None
 
   total, _ = jax.lax.scan(add_image, jnp.zeros((3 * c, 3 * f)), (x, g))

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 
 from covseg.models import blocks
 
+DECODERS = ("unet", "fpn")
+
 
 class UNetDecoder(nn.Module):
   """Features of stride 1 where it has five levels, of stride 2 where it has four.

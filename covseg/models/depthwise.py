@@ -69,9 +69,7 @@ def _forward(stride: int, pads: Pads, x: jax.Array, kernel: jax.Array):
   return _shifted_products(stride, pads, x, kernel), (x, kernel)
 
 
-def _backward(
-  stride: int, pads: Pads, saved: tuple[jax.Array, jax.Array], g: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _backward(stride: int, pads: Pads, saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   size = kernel.shape[0]
   to_input = jax.linear_transpose(lambda x: _windows(x, size, stride, pads), x)

@@ -7,8 +7,6 @@ from covseg.models import blocks
 from covseg.models.decoders import FPNDecoder, UNetDecoder
 from covseg.models.encoders import ENCODERS
 
-DECODERS = ("unet", "fpn")
-
 
 class EncoderDecoder(nn.Module):
   """An encoder by name, and a decoder over its features.
@@ -22,7 +20,7 @@ class EncoderDecoder(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  encoder: str
+  encoder: str = "resnet34"
   decoder: str = "unet"
   decoder_features: tuple[int, ...] = (256, 128, 64, 32, 16)
   heads: tuple[str, ...] = ("infection",)
@@ -38,9 +36,9 @@ class EncoderDecoder(nn.Module):
       decoder = FPNDecoder(name="decoder")
     else:
       decoder = UNetDecoder(self.decoder_features, name="decoder")
-    outputs = blocks.Heads(self.heads, name="heads")(decoder(features, train), features[-1])
+    outputs = blocks.Heads(self.heads, name="heads")(decoder(features, train), features[-2:])
 
     def full_size(logits: jax.Array) -> jax.Array:
       return blocks.resize(logits, padded.shape[1:3], align_corners=self.decoder == "fpn")[:, :h, :w]
 
-    return {head: x if head == "presence" else full_size(x) for head, x in outputs.items()}
+    return {head: x if head in blocks.HEADS_OF_FILMS else full_size(x) for head, x in outputs.items()}

@@ -28,7 +28,7 @@ class Ensemble(nn.Module):
     found = {}
     for network, side in zip(self.networks, self.image_sizes, strict=True):
       for head, logits in network(blocks.resize(images, (side, side)), train=False).items():
-        if head != "presence":
+        if head not in blocks.HEADS_OF_FILMS:
           logits = blocks.resize(logits, images.shape[1:3])
         found.setdefault(head, []).append(logits)
     return {head: sum(logits) / len(logits) for head, logits in found.items()}

@@ -7,7 +7,21 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-_NO_INFECTION = -10.0  # Logit of a probability of 0.00005.
+from covseg.configuration import check_ranges
+from covseg.models import blocks
+
+_RANGES = {"image_size": (16, None), "batch_size": (1, None), "least_presence": (0, 1), "least_involvement": (0, 1)}
+_HEAD_OF = {"lung_only": "lung", "least_presence": "presence", "least_involvement": "involvement"}
+
+
+def check(config: ConfigDict) -> None:
+  """Raises ValueError if a field of `config.eval` cannot work with the heads of `config.model`."""
+  check_ranges(config.eval, "eval.", _RANGES)
+  if not 0 < config.eval.threshold < 1:
+    raise ValueError(f"eval.threshold={config.eval.threshold} must lie between 0 and 1.")
+  for field, head in _HEAD_OF.items():
+    if config.eval[field] and head not in config.model.heads:
+      raise ValueError(f"eval.{field} needs a network with the head {head!r}; see model.heads.")
 
 
 def to_network(images: jax.Array) -> jax.Array:
@@ -22,8 +36,8 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     model: the network.
     config: `config.eval`. flip: average over the films and their mirror images. lung_only: infection is
       no likelier than lung. least_presence: in films of which the presence head says with a smaller
-      probability that they have an infection, it is no likelier than that. least_percent: films of which
-      less is above `threshold` have no infection.
+      probability that they have an infection, it is no likelier than that. least_involvement: the same of each
+      lung, by the involvement head.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
   """
@@ -36,16 +50,16 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     is_unlikely = jax.nn.sigmoid(presence) < config.least_presence
     bounded = jnp.minimum(logits["infection"], presence)
     logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
+  involvement = logits.pop("involvement", None)
+  if involvement is not None:
+    is_right = blocks.split_lungs(jax.nn.sigmoid(logits["lung"]))[..., 1:] > 0
+    of_lung = jnp.where(is_right, involvement[:, :, 1:], involvement[:, :, :1])  # (B, H, W, 1)
+    is_unlikely = jax.nn.sigmoid(of_lung) < config.least_involvement
+    bounded = jnp.minimum(logits["infection"], of_lung)
+    logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   logits = {head: x[..., 0] for head, x in logits.items()}
-  if config.least_percent:
-    called = logits["infection"] > jax.scipy.special.logit(config.threshold)
-    num_pixels = called.shape[1] * called.shape[2]
-    too_little = called.sum(axis=(1, 2), keepdims=True) < config.least_percent / 100 * num_pixels
-    logits["infection"] = jnp.where(
-      too_little, jnp.minimum(logits["infection"], _NO_INFECTION), logits["infection"]
-    )
   return logits
 
 

@@ -17,7 +17,7 @@ class UNet(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  base_features: int
+  base_features: int = 32
   norm: str = "batch"
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
@@ -37,5 +37,5 @@ class UNet(nn.Module):
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
       x = blocks.DoubleConv(skip.shape[-1], self.norm)(jnp.concatenate([skip, x], axis=-1), train)
-    outputs = blocks.Heads(self.heads, name="heads")(x, deepest)
+    outputs = blocks.Heads(self.heads, name="heads")(x, [deepest])
     return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)

@@ -20,7 +20,7 @@ class UNetBaseline(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  base_features: int
+  base_features: int = 64
   dropout: float = 0.5
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
@@ -43,7 +43,7 @@ class UNetBaseline(nn.Module):
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
       x = _DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1))
-    outputs = blocks.Heads(self.heads, name="heads")(x, deepest)
+    outputs = blocks.Heads(self.heads, name="heads")(x, [deepest])
     return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
 
 

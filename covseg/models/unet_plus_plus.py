@@ -23,7 +23,7 @@ class UNetPlusPlus(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  base_features: int
+  base_features: int = 32
   prune_to: int = 0
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
@@ -52,7 +52,7 @@ class UNetPlusPlus(nn.Module):
         nodes[level, column] = self._node(level, column)(x, train)
 
     columns = range(1 if whole else depth, depth + 1)
-    outputs = [blocks.Heads(self.heads, name=f"heads_{i}")(nodes[0, i], nodes[i, 0]) for i in columns]
+    outputs = [blocks.Heads(self.heads, name=f"heads_{i}")(nodes[0, i], [nodes[i, 0]]) for i in columns]
     outputs = jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
     if train:
       return {**outputs[-1], "auxiliary": tuple(outputs[:-1])}

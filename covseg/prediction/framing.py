@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from covseg.prediction import chest_pattern
-from covseg.prediction.turns import UPRIGHT, Turn
 from input_pipeline.films import resize_image
+from input_pipeline.turns import UPRIGHT, Turn
 
 # A film is turned when it looks that much more like a chest film then. Of the 4,660 films of COVID-QU-Ex for
 # training and validation, one is, and it does lie on its head. Of validation films turned by quarters, 98 %

@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import os
 import pathlib
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,7 +49,7 @@ def run(
   *,
   changes: Sequence[str] = (),
   resume: bool = False,
-  shard: str = "1/1",
+  shard: tuple[int, int] = (1, 1),
 ) -> int:
   """Predicts for all films among files and folders, and writes the results.
 
@@ -61,7 +60,7 @@ def run(
     wanted: which results.
     changes: how the model predicts, as `predictor.load` takes them.
     resume: whether to go on in a folder that has results.
-    shard: "3/16" for the third of 16 parts of the films.
+    shard: (i, n): the i-th of n parts of the films, from 1.
 
   Returns:
     The number of films that failed.
@@ -72,7 +71,9 @@ def run(
       masks of lungs are wanted of a model that does not tell them.
   """
   folder = pathlib.Path(output).expanduser()
-  found, shard_name = _part(film_search.find(paths, folder), shard)
+  part, count = shard
+  found = film_search.find(paths, folder)[part - 1 :: count]
+  shard_name = "" if count == 1 else f"-{part}-of-{count}"
   journal = predictions_table.Journal(folder, shard_name)
   if journal.exists() and not resume:
     raise ValueError(f"{folder} holds predictions. Go on with --resume, or name another folder as --output.")
@@ -116,9 +117,7 @@ class _Work:
     thread_seconds: processor time of each reading and each writing.
   """
 
-  def __init__(
-    self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, str], batch_size: int
-  ):
+  def __init__(self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, str], batch_size: int):
     self.done, self.network_seconds, self.thread_seconds = done, 0.0, []
     self._model, self._folder, self._wanted, self._batch_size = model, folder, wanted, batch_size
     self._model_name = f"{model.trained.name} {model.trained.fingerprint}"
@@ -195,15 +194,6 @@ class _Work:
   def _failed(self, found: FoundFilm, problem: str) -> _Film:
     name = film_search.printable(found.name)
     return _Film(found, problem, line=predictions_table.failed_line(name, self._model_name, problem))
-
-
-def _part(found: list[FoundFilm], shard: str) -> tuple[list[FoundFilm], str]:
-  """The films of a shard, "3/16", and what its files are called after, "-3-of-16"; "" for all."""
-  match = re.fullmatch(r"(\d+)/(\d+)", shard)
-  index, count = map(int, match.groups()) if match else (0, 0)
-  if not 1 <= index <= count:
-    raise ValueError(f"--shard={shard}: expected such as 3/16, for the third of 16 parts.")
-  return found[index - 1 :: count], "" if count == 1 else f"-{index}-of-{count}"
 
 
 def _ahead(

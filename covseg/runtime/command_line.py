@@ -1,15 +1,21 @@
 """What the commands share at their edge: logging, and errors in plain words."""
 
 import contextlib
+import difflib
 import logging
 import os
 import pathlib
 import platform
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
 
 import absl.logging
+
+
+class UsageError(ValueError):
+  """A wrong argument, which ends the process with status 2."""
 
 
 def use_huge_pages() -> None:
@@ -47,10 +53,27 @@ def errors_in_plain_words(*kinds: type[Exception], status: int = 1) -> Iterator[
   """
   try:
     yield
+  except UsageError as error:
+    _exit(f"Error: {error}", 2)
   except (ValueError, OSError, FloatingPointError, *kinds) as error:
     if os.environ.get("COVSEG_TRACEBACK"):
       raise
     message = error.args[0] if isinstance(error, KeyError | AttributeError) else error
     paragraph = " ".join(str(message).split())
-    print(textwrap.fill(f"Error: {paragraph}", 100, break_long_words=False), file=sys.stderr)
-    sys.exit(status)
+    _exit(f"Error: {paragraph}", status)
+  except Exception as error:
+    if os.environ.get("COVSEG_TRACEBACK"):
+      raise
+    paragraph = " ".join(f"{type(error).__name__}: {error}".split())
+    _exit(f"Internal error: {paragraph}. With COVSEG_TRACEBACK=1 the same command shows where it comes from.", status)
+
+
+def _exit(paragraph: str, status: int) -> NoReturn:
+  print(textwrap.fill(paragraph, 100, break_long_words=False), file=sys.stderr)
+  sys.exit(status)
+
+
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+  """ " (did you mean ...?)" of the closest of the known names; empty where none is close."""
+  near = difflib.get_close_matches(str(name), known, n=1)
+  return f" (did you mean {near[0]!r}?)" if near else ""

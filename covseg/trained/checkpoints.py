@@ -6,13 +6,12 @@ import logging
 import pathlib
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from orbax.checkpoint.experimental import v1 as ocp
 
-from covseg.training.train_state import TrainState
-
+State = TypeVar("State")
 _policies = ocp.training.preservation_policies
 
 
@@ -57,9 +56,7 @@ class Checkpoints:
     validated = [c for c in self._checkpointer.checkpoints if c.metrics]
     return max(validated, key=lambda c: (_val_dice(c.metrics), c.step)).step if validated else None
 
-  def save(
-    self, state: TrainState, val_dice: float | None = None, epoch_losses: list[float] | None = None
-  ) -> None:
+  def save(self, state: Any, val_dice: float | None = None, epoch_losses: list[float] | None = None) -> None:
     """Saves a state under its step.
 
     Args:
@@ -97,10 +94,30 @@ class Checkpoints:
       return "There is no earlier one to go on from."
     return f"The last good one, of step {self.latest_step}, is kept."
 
-  def restore(self, step: int, like: TrainState) -> tuple[TrainState, list[float]]:
-    """State of a checkpoint, and the losses of its epoch so far; `like` tells shapes and types."""
+  def restore(self, step: int, like: State) -> tuple[State, list[float]]:
+    """State of a checkpoint, and the losses of its epoch so far; `like` has its shapes and types."""
     state = self._checkpointer.load(step, like)
     return state, self._checkpointer.metadata(step).custom_metadata["epoch_losses"]
+
+  def restore_variables(self, step: int, shapes: dict[str, Any], averaged: bool) -> tuple[dict[str, Any], int]:
+    """Variables {"params": ..., "batch_stats": ...} of a checkpoint, and its step; nothing else is read.
+
+    Args:
+      step: of the checkpoint.
+      shapes: of the variables.
+      averaged: whether the moving averages are wanted, which are what is evaluated where they are kept.
+    """
+    prefix = "ema_" if averaged else ""
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    like = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+      {f"{prefix}{kind}": tree for kind, tree in shapes.items()},
+    )
+    context = ocp.Context()
+    context.pytree.loading.partial_load = True
+    with context:
+      found = self._checkpointer.load(step, like)
+    return {kind: found[f"{prefix}{kind}"] for kind in shapes}, step
 
 
 @contextlib.contextmanager

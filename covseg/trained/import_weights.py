@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from covseg.models.encoders import ENCODERS
 from covseg.models.encoders.layers import grey_kernel
+from covseg.runtime.command_line import UsageError, did_you_mean
 from covseg.trained import encoder_weights
 
 # Names in PyTorch of what Flax calls otherwise.
@@ -40,15 +41,15 @@ def run(file: str, encoder: str, output: str) -> None:
     FileNotFoundError: there is no such file.
     ValueError: the file cannot be read, or its tensors are not those of the encoder; it names them.
   """
+  if encoder not in ENCODERS:
+    raise UsageError(f"--encoder={encoder} is not one of {', '.join(ENCODERS)}{did_you_mean(encoder, ENCODERS)}.")
   state = read_state_dict(pathlib.Path(file))
   variables = convert(state, encoder, file)
   target = pathlib.Path(output).expanduser()
   target.parent.mkdir(parents=True, exist_ok=True)
   encoder_weights.save(target, variables, {"encoder": encoder, "source": pathlib.Path(file).name})
   size = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-  print(
-    f"{target}: {encoder}, {size:,} parameters. Train from it with --config.model.encoder_weights={target}"
-  )
+  print(f"{target}: {encoder}, {size:,} parameters. Train from it with --config.model.encoder_weights={target}")
 
 
 def convert(state: Mapping[str, np.ndarray], encoder: str, source: str) -> dict[str, Any]:
@@ -58,8 +59,8 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, source: str) -> dict[
     ValueError: tensors are missing, extra or misshapen; it names them, and `source`.
   """
   state = {name: x for name, x in state.items() if not _DROPPED.match(name)}
-  state = _in_torchvisions_names(state, encoder)
   module = ENCODERS[encoder]()
+  state = module.torchvision_names(state)
   shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)), train=False))
   leaves = flax.traverse_util.flatten_dict(shapes)
   expected = {_name_in_torch(path): _shape_in_torch(path, leaf.shape) for path, leaf in leaves.items()}
@@ -131,57 +132,3 @@ def _from_torch(path: tuple[str, ...], array: np.ndarray, shape: tuple[int, ...]
 def _is_stem(path: tuple[str, ...]) -> bool:
   """Whether this is the kernel that sees the image, in RGB there and in grey here."""
   return path[-1] == "grey_kernel" or path[1:] == ("stem", "kernel")
-
-
-def _in_torchvisions_names(state: Mapping[str, np.ndarray], encoder: str) -> dict[str, np.ndarray]:
-  """The tensors under torchvision's names; timm, and its own older files, differ here and there."""
-  if encoder == "densenet121":  # As in denselayer1.norm.1.weight.
-    return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", name): x for name, x in state.items()}
-  if encoder == "efficientnet_lite0":
-    return {_of_efficientnet_lite(name): x for name, x in state.items()}
-  if encoder == "mobilenet_v2" and "conv_stem.weight" in state:
-    return {_of_timms_mobilenet(name): x for name, x in state.items()}
-  if encoder == "mobilenet_v2" and "features.1.conv.4.weight" in state:
-    return {_of_older_mobilenet(name): x for name, x in state.items()}
-  return dict(state)
-
-
-def _of_timms_mobilenet(name: str) -> str:
-  """blocks.1.0.conv_dw.weight -> features.2.conv.1.0.weight."""
-  ends = {"conv_stem": "0.0", "bn1": "0.1", "conv_head": "18.0", "bn2": "18.1"}
-  layers = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "conv_pwl": "2", "bn3": "3"}
-  first_layers = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}
-  match name.split("."):
-    case ["blocks", stage, i, layer, leaf]:
-      block = 1 + sum((1, 2, 3, 4, 3, 3, 1)[: int(stage)]) + int(i)
-      number = (first_layers if block == 1 else layers).get(layer, layer)
-      return f"features.{block}.conv.{number}.{leaf}"
-    case [layer, leaf] if layer in ends:
-      return f"features.{ends[layer]}.{leaf}"
-  return name
-
-
-def _of_efficientnet_lite(name: str) -> str:
-  """_blocks.3._depthwise_conv.weight -> block.3.depthwise, _bn0.bias -> stem.norm.bias."""
-  norms = {"_bn0": "expand.norm", "_bn1": "depthwise.norm", "_bn2": "project.norm"}
-  match name.split("."):
-    case ["_blocks", i, "_depthwise_conv", "weight"]:
-      return f"block.{i}.depthwise"
-    case ["_blocks", i, layer, leaf]:
-      return f"block.{i}.{norms.get(layer, layer.strip('_').removesuffix('_conv'))}.{leaf}"
-    case ["_conv_stem", leaf]:
-      return f"stem.{leaf}"
-    case ["_bn0", leaf]:
-      return f"stem.norm.{leaf}"
-  return name
-
-
-def _of_older_mobilenet(name: str) -> str:
-  """features.2.conv.3.weight -> features.2.conv.1.0.weight: there, the layers of a block are in one row."""
-  numbers = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
-  first_numbers = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}
-  match name.split("."):
-    case ["features", block, "conv", number, leaf]:
-      number = (first_numbers if block == "1" else numbers).get(number, number)
-      return f"features.{block}.conv.{number}.{leaf}"
-  return name

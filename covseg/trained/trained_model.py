@@ -14,12 +14,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from covseg import configuration
-from covseg.models import create_model
+from covseg.models import create_model, inference
 from covseg.models.ensemble import Ensemble
 from covseg.trained import model_files
 from covseg.trained.checkpoints import Checkpoints
-from covseg.training.optimizers import create_optimizer
-from covseg.training.train_state import create_train_state
 from covseg.workdir import Workdir
 
 
@@ -41,6 +39,16 @@ class TrainedModel:
   network: nn.Module
   variables: dict[str, Any]
   step: int
+
+  def with_config(self, config: ConfigDict) -> "TrainedModel":
+    """The same weights, which predict as another configuration says.
+
+    Raises:
+      ValueError: they cannot.
+    """
+    inference.check(config)
+    network = self.network if config.model == self.config.model else create_model(config.model)
+    return dataclasses.replace(self, config=config, network=network)
 
   @functools.cached_property
   def fingerprint(self) -> str:
@@ -65,7 +73,8 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
     FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated, or
       there is no such field or value.
   """
-  names = name.split(",")
+  # A comma may be part of a path.
+  names = [name] if pathlib.Path(name).expanduser().exists() else name.split(",")
   if "" in names:
     raise ValueError(f"--model={name}: expected a name, or several as in best,unet_strong.")
   first, *others = map(_load, names)
@@ -74,17 +83,10 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
 
 
 def _change(trained: TrainedModel, changes: Sequence[str]) -> TrainedModel:
-  fields = [*(f"eval.{name}" for name in trained.config.eval), "model.prune_to"]
+  config = trained.config.copy_and_resolve_references()
   for change in changes:
-    field, _, value = change.partition("=")
-    if field not in fields:
-      raise ValueError(f"--set {change}: expected FIELD=VALUE, of the fields {', '.join(fields)}.")
-    try:
-      trained.config.update_from_flattened_dict({field: json.loads(value)})
-    except (TypeError, ValueError) as error:
-      raise ValueError(f"--set {change}: {value!r} is not a value of this field ({error}).") from error
-  configuration.check(trained.config)
-  return dataclasses.replace(trained, network=create_model(trained.config.model))
+    configuration.override(config, change, [*(f"eval.{name}" for name in config.eval), "model.prune_to"])
+  return trained.with_config(config)
 
 
 def ensemble(name: str, models: Sequence[TrainedModel]) -> TrainedModel:
@@ -118,12 +120,12 @@ def _load(name: str) -> TrainedModel:
   with Checkpoints(workdir.checkpoints, read_only=True) as checkpoints:
     if checkpoints.best_step is None:
       raise ValueError(f"{workdir.path} has no validated checkpoint yet; train it for an epoch.")
-    like = create_train_state(
-      network,
-      create_optimizer(config.optimizer),
-      config.seed,
-      config.image_size,
-      keep_ema=config.optimizer.ema_decay > 0,
+    variables, step = checkpoints.restore_variables(
+      checkpoints.best_step, _shapes(network), config.optimizer.ema_decay > 0
     )
-    best, _ = checkpoints.restore(checkpoints.best_step, like)
-  return TrainedModel(name, config, network, best.variables(), int(best.step))
+  return TrainedModel(name, config, network, variables, step)
+
+
+def _shapes(network: nn.Module) -> dict[str, Any]:
+  images = jax.ShapeDtypeStruct((1, 32, 32, 1), np.float32)
+  return jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), images)

@@ -4,14 +4,12 @@ import itertools
 import logging
 from collections.abc import Callable
 
-import flax.linen as nn
 import jax
 import numpy as np
-import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from ml_collections import ConfigDict
+from jax.sharding import NamedSharding, PartitionSpec
 
 from covseg.runtime import devices
+from covseg.training.run import Run
 from covseg.training.train_state import TrainState
 from covseg.training.train_step import create_resident_train_steps, create_train_step
 from input_pipeline.batches import TrainingOrder
@@ -27,15 +25,7 @@ TakeSteps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
 _STEPS_PER_DISPATCH = 16
 
 
-def create_take_steps(
-  config: ConfigDict,
-  model: nn.Module,
-  optimizer: optax.GradientTransformation,
-  mesh: Mesh,
-  reader: FilmReader,
-  order: TrainingOrder,
-  state: TrainState,
-) -> TakeSteps:
+def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state: TrainState) -> TakeSteps:
   """Function that goes on training from a state, fed in the way that suits data and devices.
 
   - Films beyond `dataset.memory_limit_gb` are read from disk as they are needed.
@@ -45,14 +35,15 @@ def create_take_steps(
 
   The batches are the same in each way.
   """
+  config, mesh = run.config, run.mesh
   share, first_step = devices.share_of_batch(config.batch_size), int(state.step)
   gigabytes = (2 + reader.has_lung_masks) * len(reader) * config.image_size**2 / 1e9
   fits_memory = gigabytes <= config.dataset.memory_limit_gb
   if not fits_memory:
     logger.info("The training films (%.1f GB in memory) are read as they are needed.", gigabytes)
   elif jax.default_backend() != "cpu" and jax.process_count() == 1:
-    return _take_resident_steps(config, model, optimizer, mesh, reader, order, first_step)
-  train_step = create_train_step(config, model, optimizer)
+    return _take_resident_steps(run, reader, order, first_step)
+  train_step = create_train_step(config, run.model, run.optimizer)
   # Compiled before threads begin to read, which would hold up the tracing.
   blank = np.zeros((share.stop - share.start, config.image_size, config.image_size), bool)
   batch = {"image": blank.astype(np.uint8), "mask": blank}
@@ -60,7 +51,7 @@ def create_take_steps(
     batch["lung_mask"] = blank
   train_step.lower(state, devices.split_over_batch(mesh, batch)).compile()
   create_batches = batches_from_memory if fits_memory else streamed_batches
-  batches = create_batches(reader, config.image_size, order, first_step, share)
+  batches = create_batches(reader, order, first_step, share)
 
   def take_step(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
     del steps_left  # One is never too many.
@@ -69,17 +60,10 @@ def create_take_steps(
   return take_step
 
 
-def _take_resident_steps(
-  config: ConfigDict,
-  model: nn.Module,
-  optimizer: optax.GradientTransformation,
-  mesh: Mesh,
-  reader: FilmReader,
-  order: TrainingOrder,
-  first_step: int,
-) -> TakeSteps:
-  train_steps = create_resident_train_steps(config, model, optimizer)
-  films = load_films(reader, config.image_size).as_batch()
+def _take_resident_steps(run: Run, reader: FilmReader, order: TrainingOrder, first_step: int) -> TakeSteps:
+  config, mesh = run.config, run.mesh
+  train_steps = create_resident_train_steps(config, run.model, run.optimizer)
+  films = load_films(reader).as_batch()
   films = jax.device_put(films, devices.replicated(mesh))
   orders = (order[step] for step in itertools.count(first_step))
 

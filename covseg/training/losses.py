@@ -6,17 +6,22 @@ float32 (B,). They are finite, and so are their gradients, for empty masks, full
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from covseg.configuration import check_choice, check_effects
+from covseg.models.blocks import split_lungs
+
 # Added to the two halves of a ratio of areas, in pixels, so that an empty prediction of an empty mask
 # is a perfect one.
 _SMOOTHING = 1.0
 _PIXELS = (1, 2, 3)
+# 92 % of the lungs of COVID-19 films are infected.
+_CLEAN_LUNG_WEIGHT = 8.0
 
 
 def bce(*, logits: jax.Array, masks: jax.Array) -> jax.Array:
@@ -83,10 +88,40 @@ def lovasz_hinge(*, logits: jax.Array, masks: jax.Array) -> jax.Array:
   return jax.vmap(of_image)(logits.reshape(len(logits), -1), masks.reshape(len(masks), -1))
 
 
+def involvement(*, logits: jax.Array, infection: jax.Array, lungs: jax.Array) -> jax.Array:
+  """Binary cross-entropy of whether each lung is infected, by films that have an infection alone.
+
+  There, clean and infected lungs come from the same hospitals, and often from the same film, so that nothing but
+  the lung can tell them apart. A lung is infected from 3 % of its area on and clean under 0.5 %; between, it
+  teaches nothing. Clean lungs are rare, and count for more.
+
+  Args:
+    logits: float32 (B, 1, 2, 1), the lung on the left of the film first.
+    infection, lungs: float32 (B, H, W, 1) of 0 and 1.
+  """
+  halves = split_lungs(lungs)
+  area = halves.sum(axis=(1, 2))
+  share = (halves * infection).sum(axis=(1, 2)) / jnp.maximum(area, 1)  # (B, 2)
+  weight = jnp.where(share > 0.03, 1.0, jnp.where(share < 0.005, _CLEAN_LUNG_WEIGHT, 0.0))
+  weight *= (area > 0) & (infection.sum(axis=(1, 2)) > 0)
+  return (weight * optax.sigmoid_binary_cross_entropy(logits[:, 0, :, 0], share > 0.03)).mean(axis=1)
+
+
 LOSSES = {
-  loss.__name__: loss
-  for loss in (bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky, lovasz_hinge)
+  loss.__name__: loss for loss in (bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky, lovasz_hinge)
 }
+
+# Weights of what is learnt besides the infection, and the heads that they need.
+_OF_HEADS = {"lung_weight": "lung", "presence_weight": "presence", "involvement_weight": "involvement"}
+
+
+def check(config: ConfigDict, heads: Sequence[str]) -> None:
+  """Raises ValueError if a field of `config.loss` is not known, cannot work, or has no effect."""
+  check_choice("loss.name", config.name, LOSSES)
+  used = set(inspect.signature(LOSSES[config.name]).parameters) - {"logits", "masks"}
+  used |= {field for field, head in _OF_HEADS.items() if head in heads}
+  check_effects(config, "loss.", {"name", *used}, f"loss.name={config.name!r} with the heads {', '.join(heads)}")
+
 
 Outputs = Mapping[str, jax.Array]
 
@@ -104,6 +139,7 @@ def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array
   fields = {name: config[name] for name in inspect.signature(function).parameters if name in config}
   infection_loss = functools.partial(function, **fields)
   lung_weight, presence_weight = config.lung_weight, config.presence_weight
+  involvement_weight = config.involvement_weight
 
   def loss_of(outputs: Outputs, masks: Mapping[str, jax.Array]) -> jax.Array:
     loss = infection_loss(logits=outputs["infection"], masks=masks["infection"])
@@ -111,6 +147,10 @@ def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array
       present = masks["infection"].max(axis=_PIXELS, keepdims=True)
       loss *= present[:, 0, 0, 0]
       loss += presence_weight * bce(logits=outputs["presence"], masks=present)
+    if "involvement" in outputs:
+      loss += involvement_weight * involvement(
+        logits=outputs["involvement"], infection=masks["infection"], lungs=masks["lung"]
+      )
     if "lung" in outputs:
       loss += lung_weight * bce(logits=outputs["lung"], masks=masks["lung"])
     return loss

@@ -1,13 +1,43 @@
 """Optimizers and the course of their learning rate."""
 
+import math
+from collections.abc import Sequence
+
 import jax
 import optax
 from ml_collections import ConfigDict
 
+from covseg.configuration import check_choice, check_effects, check_ranges
+
 OPTIMIZERS = ("adam", "adamw")
-
-
 SCHEDULES = ("constant", "cosine", "step")
+_RANGES = {
+  "warmup_epochs": (0, None),
+  "step_epochs": (1, None),
+  "weight_decay": (0, None),
+  "clip_norm": (0, None),
+  "encoder_factor": (0, 1),
+  "accumulation_steps": (1, None),
+  "ema_decay": (0, 1),
+}
+# Fields that only some choices read.
+_OF_ADAMW = {"weight_decay"}
+_OF_STEP = {"step_epochs", "step_factor"}
+
+
+def check(config: ConfigDict, heads: Sequence[str], has_encoder: bool) -> None:
+  """Raises ValueError if a field of `config.optimizer` is not known, cannot work, or has no effect."""
+  check_choice("optimizer.name", config.name, OPTIMIZERS)
+  check_choice("optimizer.schedule", config.schedule, SCHEDULES)
+  if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
+    raise ValueError(f"optimizer.learning_rate={config.learning_rate} must be a positive number.")
+  check_ranges(config, "optimizer.", _RANGES)
+  check_choice("optimizer.only", config.only, ("", *heads))
+  used = set(config.keys())
+  used -= set() if config.name == "adamw" else _OF_ADAMW
+  used -= set() if config.schedule == "step" else _OF_STEP
+  used -= set() if has_encoder else {"encoder_factor"}
+  check_effects(config, "optimizer.", used, f"{config.name} at a {config.schedule} rate for this network")
 
 
 def create_schedule(config: ConfigDict, updates_per_epoch: float, num_epochs: int) -> optax.Schedule:
@@ -32,9 +62,7 @@ def create_schedule(config: ConfigDict, updates_per_epoch: float, num_epochs: in
   return schedule
 
 
-def create_optimizer(
-  config: ConfigDict, steps_per_epoch: int = 1, num_epochs: int = 1
-) -> optax.GradientTransformation:
+def create_optimizer(config: ConfigDict, steps_per_epoch: int = 1, num_epochs: int = 1) -> optax.GradientTransformation:
   """Optimizer of `config.optimizer`; the learning rate follows the length of training.
 
   Gradients are averaged over `accumulation_steps` batches, then clipped to a global norm of `clip_norm` (0:
@@ -46,7 +74,10 @@ def create_optimizer(
     optimizer = optax.adam(schedule)
   else:
     optimizer = optax.adamw(schedule, weight_decay=config.weight_decay, mask=_has_two_dimensions)
-  if config.encoder_factor == 0:
+  if config.only:
+    parts = {True: optimizer, False: optax.set_to_zero()}
+    optimizer = optax.multi_transform(parts, lambda params: _is_head(params, config.only))
+  elif config.encoder_factor == 0:
     optimizer = optax.multi_transform({True: optax.set_to_zero(), False: optimizer}, _is_encoder)
   elif config.encoder_factor != 1:
     optimizer = optax.chain(optimizer, optax.masked(optax.scale(config.encoder_factor), _is_encoder))
@@ -63,3 +94,7 @@ def _has_two_dimensions(params: optax.Params) -> optax.Params:
 
 def _is_encoder(params: optax.Params) -> optax.Params:
   return jax.tree.map_with_path(lambda path, _: path[0].key == "encoder", params)
+
+
+def _is_head(params: optax.Params, name: str) -> optax.Params:
+  return jax.tree.map_with_path(lambda path, _: [key.key for key in path[:2]] == ["heads", name], params)

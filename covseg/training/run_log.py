@@ -42,9 +42,7 @@ class RunLog(contextlib.ExitStack):
       return
     last_logged = epoch * steps_per_epoch
     workdir.truncate_metrics(last_step=last_logged)
-    self._board = self.enter_context(
-      tensorboardX.SummaryWriter(str(workdir.tensorboard), purge_step=last_logged + 1)
-    )
+    self._board = self.enter_context(tensorboardX.SummaryWriter(str(workdir.tensorboard), purge_step=last_logged + 1))
     # disable=None: no bar where the output is no terminal.
     self._bar = self.enter_context(
       tqdm(total=self._num_epochs * steps_per_epoch, initial=step, unit="step", disable=None)

@@ -7,28 +7,30 @@ import logging
 import signal
 from collections.abc import Callable, Iterator
 
-import flax.linen as nn
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from covseg import configuration
 from covseg.evaluation import evaluate
+from covseg.evaluation.assessment import Origin
+from covseg.evaluation.protocols import summarize
 from covseg.models import create_model
 from covseg.runtime import compilation, devices
 from covseg.trained.checkpoints import Checkpoints
 from covseg.trained.trained_model import TrainedModel
+from covseg.training import recipe
 from covseg.training.feeding import TakeSteps, create_take_steps
 from covseg.training.initialization import initial_variables
 from covseg.training.optimizers import create_optimizer
+from covseg.training.run import Run
 from covseg.training.run_log import RunLog
 from covseg.training.train_state import TrainState, create_train_state
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import FilmReader, Films, load_films
+from input_pipeline.locking import only_process
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
     FloatingPointError: the loss is no longer finite.
     OSError: something could not be written.
   """
-  configuration.check(config)
+  recipe.check(config)
   workdir = Workdir(workdir_path)
   workdir.check(config)
   compilation.enable_cache()
@@ -53,15 +55,30 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   validation = load_films(readers["validation"])
   if not validation.masks.any():
     raise ValueError(
-      f"No validation film has an infection (feature {config.dataset.mask_key}), so the best "
-      "checkpoint cannot be told."
+      f"No validation film has an infection (feature {config.dataset.mask_key}), so the best checkpoint cannot be told."
     )
 
+  optimizer = create_optimizer(config.optimizer, order.steps_per_epoch, config.num_epochs)
+  run = Run(config, workdir, create_model(config.model), optimizer, mesh)
+  lock = contextlib.nullcontext()
   if devices.is_main_process():
-    workdir.write_config(config)
-  model = create_model(config.model)
-  with Checkpoints(workdir.checkpoints) as checkpoints, _stop_on_signal() as stop_asked:
-    state = _train(config, workdir, checkpoints, model, mesh, readers["train"], order, validation, stop_asked)
+    lock = only_process(workdir.lock_file, f"The workdir {workdir.path}")
+  with lock, _stop_on_signal() as stop_asked:
+    if devices.is_main_process():
+      workdir.write_config(config)
+    _train_and_evaluate(run, readers, order, validation, stop_asked)
+
+
+def _train_and_evaluate(
+  run: Run,
+  readers: dict[str, FilmReader],
+  order: TrainingOrder,
+  validation: Films,
+  stop_asked: Callable[[int], bool],
+) -> None:
+  config, mesh = run.config, run.mesh
+  with Checkpoints(run.workdir.checkpoints) as checkpoints:
+    state = _train(run, checkpoints, readers["train"], order, validation, stop_asked)
     if stop_asked(int(state.step)):
       logger.info("Stopped at step %d; the same command goes on from there.", state.step)
       return
@@ -71,12 +88,17 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   if split == "validation":
     logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
   films = load_films(readers["test"]) if split == "test" else validation
-  trained = TrainedModel(workdir_path, config, model, best.variables(), int(best.step))
-  evaluate.evaluate(trained, mesh, films, split, workdir.evaluation(split), validation=validation)
+  trained = TrainedModel(str(run.workdir.path), config, run.model, best.variables(), int(best.step))
+  predictions = evaluate.predict(trained, mesh, films, split)
+  on_validation = None
+  if split == "test":
+    on_validation = validation, evaluate.predict(trained, mesh, validation, "threshold")
+  origin = Origin(split, config.eval.threshold, trained.name, config, trained.step)
+  evaluate.evaluate(films, predictions, origin, run.workdir.evaluation(split), validation=on_validation)
 
 
 def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
-  """Readers of train, validation and, if there is one, test, at the size of the evaluation."""
+  """Readers of train, validation and, if there is one, test."""
   if not devices.is_main_process():
     devices.wait_for_all("dataset")  # The main process builds it.
   builder = datasets.prepare(config.dataset)
@@ -89,13 +111,13 @@ def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
         f"train and validation, and there is no {split}."
       )
   has_lung_head = "lung" in config.model.heads
-  readers = {
-    split: FilmReader(
-      builder, split, config.dataset, config.eval.image_size, with_lungs=has_lung_head or split != "train"
-    )
-    for split in ("train", "validation", "test")
-    if split in builder.info.splits
-  }
+  readers = {}
+  for split in ("train", "validation", "test"):
+    if split in builder.info.splits:
+      # Training compares masks at the network's size, evaluation at that of the configuration.
+      mask_size = config.image_size if split == "train" else config.eval.image_size
+      with_lungs = has_lung_head or split != "train"
+      readers[split] = FilmReader(builder, split, config.dataset, config.image_size, mask_size, with_lungs)
   if has_lung_head and not readers["train"].has_lung_masks:
     raise ValueError(
       f"A lung head (model.heads) takes masks of the lungs, and {builder.info.full_name} has no feature "
@@ -113,22 +135,19 @@ def _training_order(config: ConfigDict, reader: FilmReader) -> TrainingOrder:
 
 
 def _train(
-  config: ConfigDict,
-  workdir: Workdir,
+  run: Run,
   checkpoints: Checkpoints,
-  model: nn.Module,
-  mesh: Mesh,
   train_reader: FilmReader,
   order: TrainingOrder,
   validation: Films,
   stop_asked: Callable[[int], bool],
 ) -> TrainState:
   """The state after the last epoch, or when a stop is asked for; every epoch is logged and saved."""
+  config, model, mesh = run.config, run.model, run.mesh
   num_steps = order.steps_per_epoch
-  optimizer = create_optimizer(config.optimizer, num_steps, config.num_epochs)
   state = create_train_state(
     model,
-    optimizer,
+    run.optimizer,
     config.seed,
     config.image_size,
     keep_ema=config.optimizer.ema_decay > 0,
@@ -142,10 +161,10 @@ def _train(
   else:
     variables = initial_variables(config, model, {"params": state.params, "batch_stats": state.batch_stats})
     state = state.with_variables(jax.device_put(variables, devices.replicated(mesh)))
-  take_steps = create_take_steps(config, model, optimizer, mesh, train_reader, order, state)
+  take_steps = create_take_steps(run, train_reader, order, state)
   evaluator = evaluate.Evaluator(config, model, mesh, validation.with_infection())
 
-  with RunLog(workdir, config, num_steps, first_epoch, int(state.step)) as log:
+  with RunLog(run.workdir, config, num_steps, first_epoch, int(state.step)) as log:
     for epoch in range(first_epoch, config.num_epochs):
       last_step = (epoch + 1) * num_steps
       state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
@@ -153,7 +172,7 @@ def _train(
         bad = int(np.argmin(np.isfinite(losses)))
         raise FloatingPointError(
           f"The loss became {losses[bad]} at step {epoch * num_steps + bad + 1} (epoch {epoch + 1}, "
-          f"learning rate {config.optimizer.learning_rate:g}). Of the checkpoints in {workdir.checkpoints}: "
+          f"learning rate {config.optimizer.learning_rate:g}). Of the checkpoints in {run.workdir.checkpoints}: "
           f"{checkpoints.kept()} Try a smaller --config.optimizer.learning_rate in a new --workdir."
         )
       step = int(state.step)
@@ -163,7 +182,7 @@ def _train(
         if losses:
           checkpoints.save(state, epoch_losses=losses)
         break
-      means = evaluate.summarize(np.stack(counts))["per_image"]
+      means = summarize(np.stack(counts))["per_image"]
       log.epoch(
         epoch,
         step,

@@ -22,9 +22,7 @@ Update = Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]
 MASKS = {"infection": "mask", "lung": "lung_mask"}  # Of each head that segments, in a batch.
 
 
-def create_train_step(
-  config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation
-) -> Update:
+def create_train_step(config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation) -> Update:
   """Jitted function of a state and a batch.
 
   It returns the next state and the batch's loss, float32 (1,); the state passed in is given up.
@@ -76,7 +74,7 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
       outputs, updated = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         images,
-        train=True,
+        train=not config.optimizer.only,  # What stays as it is has batch norm's statistics, too.
         mutable=["batch_stats"],
         rngs={"dropout": dropout_key},
       )
@@ -93,9 +91,7 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
         "ema_params": optax.incremental_update(params, state.ema_params, 1 - decay),
         "ema_batch_stats": optax.incremental_update(batch_stats, state.ema_batch_stats, 1 - decay),
       }
-    state = state.replace(
-      step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, **averages
-    )
+    state = state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, **averages)
     return state, loss
 
   return update

@@ -20,7 +20,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-KAGGLE_PAGE = "https://www.kaggle.com/datasets/anasmohammedtahir/covidqu"
+KAGGLE_HANDLE = "anasmohammedtahir/covidqu"
+KAGGLE_PAGE = f"https://www.kaggle.com/datasets/{KAGGLE_HANDLE}"
 LABELS = ("COVID-19", "Non-COVID", "Normal")
 SPLITS = {"Train": "train", "Val": "validation", "Test": "test"}
 # Films of each label, in the order of LABELS, as published.
@@ -37,9 +38,10 @@ _MEMBER = re.compile(
   r"(?P<role>images|infection masks|lung masks)/(?P<name>[^/]+)\.png"
 )
 HOW_TO_GET_IT = (
-  f"Download archive.zip from {KAGGLE_PAGE} (COVID-QU-Ex, about 1.2 GB), put it, still zipped, into a "
-  "folder, and name that folder with --config.dataset.manual_dir=FOLDER. To try everything without "
-  "a download, run --config=configs/quickstart.py, which uses synthetic films."
+  f"Download COVID-QU-Ex with kagglehub.dataset_download({KAGGLE_HANDLE!r}), which is found by itself; or put the "
+  f"archive.zip of {KAGGLE_PAGE} (about 1.2 GB), still zipped, into a folder, and name that folder with "
+  "--config.dataset.manual_dir=FOLDER. To try everything without a download, run --config=configs/quickstart.py, which "
+  "uses synthetic films."
 )
 
 
@@ -157,7 +159,9 @@ def _find(manual_dir: pathlib.Path) -> pathlib.Path:
   """The one zip in a folder; the folder itself where it holds no zip."""
   if not manual_dir.is_dir():
     raise FileNotFoundError(f"COVID-QU-Ex was not found: {manual_dir} is not a folder. {HOW_TO_GET_IT}")
-  zips = sorted(path for path in manual_dir.iterdir() if path.suffix.lower() == ".zip")
+  zips = sorted(
+    path for path in manual_dir.iterdir() if path.suffix.lower() == ".zip" and not path.name.startswith(".")
+  )
   if len(zips) > 1:
     raise ValueError(
       f"{manual_dir} holds {len(zips)} zip files ({', '.join(path.name for path in zips)}). Leave only "
@@ -242,6 +246,5 @@ def _check_png(png: bytes, name: str, is_mask: bool) -> None:
     if len(levels) > 2 or (len(levels) == 2 and levels[0] != 0):
       shown = ", ".join(map(str, levels[:6])) + (", ..." if len(levels) > 6 else "")
       raise ValueError(
-        f"{name} is not a mask: it has {len(levels)} grey levels ({shown}); expected two, 0 outside "
-        "and 255 inside."
+        f"{name} is not a mask: it has {len(levels)} grey levels ({shown}); expected two, 0 outside and 255 inside."
       )

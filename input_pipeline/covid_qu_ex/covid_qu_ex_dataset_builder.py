@@ -24,6 +24,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   VERSION = tfds.core.Version("1.0.0")
   RELEASE_NOTES = {"1.0.0": "The splits that the archive holds, pixel for pixel."}
   MANUAL_DOWNLOAD_INSTRUCTIONS = archive.HOW_TO_GET_IT
+  KAGGLE_HANDLE = archive.KAGGLE_HANDLE
   BUILDER_CONFIGS = [
     CovidQuExConfig(name="covid", description="COVID-19 films only.", labels=("COVID-19",)),
     CovidQuExConfig(name="all", description="COVID-19, Non-COVID and Normal films."),
@@ -61,9 +62,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """One sentence that compares the films of this build with the official counts."""
     return archive.count_report(self.info.metadata["source"]["counts"], self.builder_config.labels)
 
-  def _source(
-    self, opened: archive.Archive, films: Mapping[str, Sequence[archive.Film]]
-  ) -> dict[str, object]:
+  def _source(self, opened: archive.Archive, films: Mapping[str, Sequence[archive.Film]]) -> dict[str, object]:
     counts = {split: collections.Counter(film.label for film in listed) for split, listed in films.items()}
     return {"fingerprint": opened.fingerprint(self.builder_config.labels), "counts": counts}
 

@@ -69,9 +69,7 @@ def _lungs(rng: np.random.Generator) -> np.ndarray:
     tilt = side * rng.uniform(0.05, 0.2)
     x = x + tilt * y
     angle = np.arctan2(y, x)
-    outline = 1 + sum(
-      rng.uniform(-0.06, 0.06) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4)
-    )
+    outline = 1 + sum(rng.uniform(-0.06, 0.06) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4))
     radius = (np.abs(x) ** 2.4 + np.abs(y) ** 2.4) ** (1 / 2.4)
     lungs = np.maximum(lungs, _soft_step(outline - radius, 0.06))
   return lungs

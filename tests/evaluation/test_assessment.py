@@ -91,14 +91,10 @@ def test_masks_all_empty_or_all_full_have_every_figure_and_are_counted(films, tm
 
 
 def test_a_split_without_any_infection_is_written_too(films, tmp_path):
-  clean = Films(
-    *(array[4:] for array in (films.images, films.masks, films.lung_masks)), films.ids[4:], ["", ""]
-  )
+  clean = Films(*(array[4:] for array in (films.images, films.masks, films.lung_masks)), films.ids[4:], ["", ""])
   predictions = Predictions(clean.masks, clean.masks.astype(np.float16))
   origin = results.Origin("test", 0.5, "network", default.get_config(), 3)
-  results.write(
-    tmp_path, clean, predictions, assess(clean, predictions, ChosenThreshold(0.4, "validation")), origin
-  )
+  results.write(tmp_path, clean, predictions, assess(clean, predictions, ChosenThreshold(0.4, "validation")), origin)
   summary = json.loads((tmp_path / "metrics.json").read_text())
   assert summary["per_image"]["dice"] is None
   assert summary["with_negatives"]["dice"] == 1

@@ -33,9 +33,7 @@ def found():
 def test_best_worst_and_chosen_cases_are_those_films(found):
   told = {name: picture.alternative for name, picture in found.items()}
   assert told["cases_best"].startswith("The films with the highest Dice: film 0 (Dice 1.000), film 2")
-  assert told["cases_worst"].startswith(
-    "The films with an infection and the lowest Dice: film 6 (Dice 0.824)"
-  )
+  assert told["cases_worst"].startswith("The films with an infection and the lowest Dice: film 6 (Dice 0.824)")
   assert told["cases_chosen"] == "Films chosen by name: film 3 (Dice 1.000), film 6 (Dice 0.824)."
 
 

@@ -41,9 +41,7 @@ def test_a_mask_may_be_written_in_any_common_way(films, tmp_path, as_image):
 
 
 def test_masks_of_another_size_are_scaled_with_a_count(films, tmp_path, caplog):
-  large = {
-    name: mask.repeat(3, axis=0).repeat(2, axis=1) for name, mask in zip(_IDS, films.masks, strict=True)
-  }
+  large = {name: mask.repeat(3, axis=0).repeat(2, axis=1) for name, mask in zip(_IDS, films.masks, strict=True)}
   found = read_folder(_write(tmp_path / "p", large), films, None)
   assert (found.masks == films.masks).all()
   assert "3 of 3 files (covid_1.png, Normal (2).png, covid_3.png)" in caplog.text
@@ -58,9 +56,9 @@ def test_missing_predictions_are_counted_and_named(films, tmp_path):
 
 def test_other_names_are_answered_with_what_was_found_and_expected(films, tmp_path):
   folder = _write(tmp_path / "p", {f"case_{i}": mask for i, mask in enumerate(films.masks)})
-  with pytest.raises(ValueError, match=r"3 of 3 films \(covid_1.png.* has 3 PNG files such as case_0.png"):
+  with pytest.raises(ValueError, match=r"3 of 3 films \(covid_1.png.* has 3 pictures such as case_0.png"):
     read_folder(folder, films, None)
-  with pytest.raises(ValueError, match="no PNG file; each film needs one, named like covid_1.png"):
+  with pytest.raises(ValueError, match="no picture; each film needs one, named like covid_1.png"):
     read_folder(_write(tmp_path / "empty", {}), films, None)
   with pytest.raises(ValueError, match="is no folder"):
     read_folder(tmp_path / "absent", films, None)
@@ -97,5 +95,5 @@ def test_damaged_files_and_coloured_ones_are_counted(films, tmp_path):
   content = (folder / "covid_1.png").read_bytes()
   (folder / "covid_1.png").write_bytes(content[: len(content) // 2])
   Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)).save(folder / "covid_3.png")
-  with pytest.raises(ValueError, match=r"2 of 3 files \(covid_1.png, covid_3.png\) .* are damaged"):
+  with pytest.raises(ValueError, match=r"2 of 3 files \(covid_1.png, covid_3.png\) .* cannot be read"):
     read_folder(folder, films, None)

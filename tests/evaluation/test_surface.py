@@ -80,12 +80,11 @@ def test_pooled_borders_are_those_of_all_films_together():
   films = [border_distances(*masks) for masks in _random_masks(6)]
   films += [border_distances(_square(0, 0), _square(3, 6)), border_distances(_square(0, 0), _square(0, 0))]
   weights = np.array([[1] * 8, [2, 0, 0, 1, 0, 0, 3, 2]])
-  found = surface.pooled(films)(weights)
+  pooled = {"hd95_px": surface.pooled_hd95, "assd_px": surface.pooled_assd, "nsd": surface.pooled_nsd}
+  found = {name: function(films)(weights) for name, function in pooled.items()}
   for row, times in enumerate(weights):
     repeated = [film for film, n in zip(films, times, strict=True) for _ in range(n)]
-    directions = [
-      np.concatenate([getattr(film, name) for film in repeated]) for name in ("of_prediction", "of_truth")
-    ]
+    directions = [np.concatenate([getattr(film, name) for film in repeated]) for name in ("of_prediction", "of_truth")]
     every = np.concatenate(directions)
     hausdorff = max(np.percentile(d, 95, method="inverted_cdf") for d in directions)
     assert found["hd95_px"][row] == pytest.approx(hausdorff)

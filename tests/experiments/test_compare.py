@@ -44,9 +44,7 @@ def test_seeds_of_a_configuration_share_a_row(tmp_path):
   row, wide = _table(tmp_path)
   assert (row.name, row.num_seeds, row.minutes, row.p_value) == ("unet", 2, 3.0, None)
   dice = row.estimates["dice"]
-  assert dice.mean == pytest.approx(
-    0.4
-  )  # Of the means 0.3 and 0.5; the film without infection does not count.
+  assert dice.mean == pytest.approx(0.4)  # Of the means 0.3 and 0.5; the film without infection does not count.
   assert dice.deviation == pytest.approx(0.02**0.5)
   assert row.estimates["iou"].mean == pytest.approx(0.2)
   # Of two films with the means 0.3 and 0.5, a sample has the mean 0.3, 0.4 or 0.5.

@@ -11,6 +11,7 @@ import pytest
 
 from covseg import configuration
 from covseg.experiments import sweep
+from covseg.training import recipe
 from tests.conftest import ROOT
 
 # In place of main.py: fails for one entry, waits for a signal in another, and trains no network.
@@ -68,13 +69,11 @@ def test_a_failed_run_is_reported_at_the_end_and_done_ones_are_skipped(planned, 
   assert capsys.readouterr().out == "1 runs, 1 of them done\n"
 
 
-@pytest.mark.parametrize(
-  "file", sorted((ROOT / "configs" / "sweeps").glob("[!_]*.py")), ids=lambda file: file.stem
-)
+@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "sweeps").glob("[!_]*.py")), ids=lambda file: file.stem)
 def test_the_sweeps_that_ship_can_run(file, tmp_path):
   runs = sweep.plan(str(file), tmp_path, ["dataset.manual_dir=data"])
   for run in runs:
-    configuration.check(run.config)
+    recipe.check(run.config)
     assert run.config.dataset.manual_dir == "data"
   # Each differs from the others by more than its seed.
   assert len({configuration.to_json(run.config) for run in runs}) == len(runs)
@@ -182,4 +181,4 @@ def test_shares_cover_every_run_once(tmp_path):
 def test_a_wrong_argument_ends_with_status_2(argument):
   status, _, err = _command("--config=x", "--workdir=y", argument)
   assert status == 2
-  assert "expected I/N" in err or "no FIELD=VALUE" in err
+  assert "is not I/N" in err or "is not FIELD=VALUE" in err

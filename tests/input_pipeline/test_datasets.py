@@ -127,7 +127,7 @@ def test_phantom_has_infected_and_healthy_films(config, monkeypatch):
 @pytest.mark.parametrize(
   ("field", "value", "message"),
   [
-    ("name", "covid_quex", "covid_qu_ex, cxr_phantom, or the name of a Python module"),
+    ("name", "covid_quex", "covid_qu_ex, cxr_phantom, folder, or the name of a Python module"),
     ("cohort", "covid19", "covid_qu_ex has covid and all"),
   ],
 )
@@ -161,8 +161,7 @@ def test_real_records_equal_the_pngs_pixel_for_pixel(config, real_data):
           assert (example[key][..., 0] == np.asarray(image)).all()
     assert not film_of
   assert all(
-    film.label == "COVID-19" or not _pixels(opened, film.infection_mask).any()
-    for film in listed["validation"]
+    film.label == "COVID-19" or not _pixels(opened, film.infection_mask).any() for film in listed["validation"]
   )
 
 

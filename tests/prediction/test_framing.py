@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from covseg.prediction import framing
-from covseg.prediction.turns import Turn
+from input_pipeline.turns import Turn
 from tests.film_makers import film, real_films
 
 _FILM = film(96)

@@ -11,9 +11,8 @@ import covseg
 from covseg.models.inference import to_network
 from covseg.prediction.predictor import Predictor
 from covseg.prediction.reading.film_files import Radiograph
-from covseg.prediction.turns import Turn
-from covseg.prediction.writing import overlay
 from covseg.trained import trained_model
+from input_pipeline.turns import Turn
 from tests.conftest import ROOT
 from tests.film_makers import dicom, film, picture, real_films
 
@@ -126,16 +125,16 @@ def test_confidence_is_the_mean_over_what_is_called_infected(with_lungs):
 
 
 def test_the_overlay_says_in_words_what_was_found(with_lungs, model):
-  lines = overlay.in_words(with_lungs.predict(_FILM))
+  lines = with_lungs.predict(_FILM).in_words()
   assert lines[0].endswith("% of the lungs") and lines[1].startswith("Right lung") and len(lines) == 3
-  assert "% of the film" in overlay.in_words(model.predict(_FILM))[0]
+  assert "% of the film" in model.predict(_FILM).in_words()[0]
 
 
 @pytest.mark.parametrize("size", [(5, 7), (96, 96), (3000, 300), (40, 900)])
 def test_the_overlay_shows_the_outlines_and_stays_small(with_lungs, size):
   pixels = np.asarray(Image.fromarray(_FILM).resize(size[::-1]))
   result = with_lungs.predict(pixels)
-  picture = overlay.draw(result).convert("RGB")
+  picture = result.overlay().convert("RGB")
   assert max(picture.size) < 2500
   colours = {tuple(colour) for colour in np.asarray(picture).reshape(-1, 3)}
   assert {(86, 180, 233), (230, 159, 0)} <= colours
@@ -149,12 +148,12 @@ def test_plot_draws_into_axes(model):
 
 def test_what_cannot_be_read_is_named(model, tmp_path):
   (tmp_path / "a.png").write_bytes(b"text")
-  with pytest.raises(ValueError, match=r"a\.png is no PNG, JPEG, TIFF or DICOM file"):
+  with pytest.raises(ValueError, match=r"a\.png is no PNG, .* or DICOM file"):
     model.predict(tmp_path / "a.png")
   with pytest.raises(FileNotFoundError):
     model.predict(str(tmp_path / "b.png"))
-  with pytest.raises(ValueError, match="int64"):
-    model.predict(np.zeros((4, 4), int))
+  with pytest.raises(ValueError, match="complex128"):
+    model.predict(np.zeros((4, 4), complex))
 
 
 def test_import_covseg_is_light():

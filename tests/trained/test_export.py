@@ -80,9 +80,7 @@ def test_its_dice_is_the_models(whole_run, written):
   images = np.asarray(to_network(films.images))
 
   def dice(probabilities):
-    return np.asarray(
-      metrics.dice(np.asarray(metrics.confusion_counts(probabilities[..., 0] > 0.5, films.masks)))
-    )
+    return np.asarray(metrics.dice(np.asarray(metrics.confusion_counts(probabilities[..., 0] > 0.5, films.masks))))
 
   expected = dice(1 / (1 + np.exp(-_logits(trained, images))))
   np.testing.assert_array_equal(dice(np.asarray(_read(written)(images)["infection"])), expected)

@@ -154,7 +154,8 @@ def test_a_mistake_gets_a_plain_answer():
   command = [sys.executable, "-m", "covseg", "import-weights", "a.pth", "--encoder=resnet19", "--output=b"]
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
   assert done.returncode == 2
-  assert all(f"'{encoder}'" in done.stderr for encoder in ENCODERS)
+  assert all(encoder in done.stderr for encoder in ENCODERS)
+  assert "did you mean 'resnet1" in " ".join(done.stderr.split())
 
 
 class _Malicious:

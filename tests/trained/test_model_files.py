@@ -54,10 +54,10 @@ def test_a_model_is_released_with_another_way_to_predict(whole_run, tmp_path):
   "output, change, message",
   [
     ("model.bin", "eval.flip=true", "must end in .safetensors"),
-    ("model.safetensors", "eval.flop=true", "expected FIELD=VALUE"),
-    ("model.safetensors", "seed=1", "expected FIELD=VALUE"),
+    ("model.safetensors", "eval.flop=true", "did you mean 'eval.flip'"),
+    ("model.safetensors", "seed=1", "seed is not one of"),
     ("model.safetensors", "eval.flip=yes", "is not a value"),
-    ("model.safetensors", "eval.lung_only=true", "lung head"),
+    ("model.safetensors", "eval.lung_only=true", "head 'lung'"),
     ("model.safetensors", "model.prune_to=2", "has no effect on unet"),
   ],
 )

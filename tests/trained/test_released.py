@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 
-import covseg
 from configs import default
 from covseg.evaluation.evaluate import Evaluator
 from covseg.evaluation.protocols import summarize
 from covseg.runtime import devices
-from covseg.trained import model_files, trained_model
+from covseg.trained import DEFAULT_MODEL, model_files, trained_model
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, load_films
 
 # Mean Dice over the first 32 COVID-19 films of validation, as they were measured on release.
-DICE = {"best": 0.7993, "unet_strong": 0.8127, covseg.DEFAULT_MODEL: 0.8060}
+DICE = {"best": 0.7993, "unet_strong": 0.8127, DEFAULT_MODEL: 0.8060}
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +20,12 @@ def films(real_data, tmp_path_factory):
   config = default.get_config().dataset
   config.manual_dir, config.data_dir = str(real_data), str(tmp_path_factory.mktemp("tfds"))
   builder = datasets.prepare(config)
-  return load_films(FilmReader(builder, "validation[:32]", config, 256))
+  return lambda image_size: load_films(FilmReader(builder, "validation[:32]", config, image_size, 256))
 
 
 def test_every_model_that_ships_has_a_card_and_all_are_small():
   files = list(model_files.RELEASED.glob("*.safetensors"))
-  assert {file.stem for file in files} == DICE.keys() - {covseg.DEFAULT_MODEL}
+  assert {file.stem for file in files} == DICE.keys() - {DEFAULT_MODEL}
   assert all(file.with_suffix(".md").exists() for file in files)
   assert sum(file.stat().st_size for file in files) < 20e6
 
@@ -34,6 +33,6 @@ def test_every_model_that_ships_has_a_card_and_all_are_small():
 @pytest.mark.parametrize("name", DICE)
 def test_a_released_model_reaches_what_its_card_says(films, name):
   trained = trained_model.load(name)
-  evaluator = Evaluator(trained.config, trained.network, devices.create_mesh(16), films)
+  evaluator = Evaluator(trained.config, trained.network, devices.create_mesh(16), films(trained.config.image_size))
   counts = np.stack(list(evaluator.count_pixels(trained.variables)))
   assert summarize(counts)["per_image"]["dice"] == pytest.approx(DICE[name], abs=2e-3)

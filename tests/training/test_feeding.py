@@ -8,7 +8,9 @@ from covseg.models import create_model
 from covseg.runtime import devices
 from covseg.training import feeding
 from covseg.training.optimizers import create_optimizer
+from covseg.training.run import Run
 from covseg.training.train_state import create_train_state
+from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import FilmReader, load_films
@@ -18,16 +20,16 @@ from input_pipeline.streaming import batches_from_memory, streamed_batches
 @pytest.fixture
 def reader(tiny_config):
   builder = datasets.prepare(tiny_config.dataset)
-  return FilmReader(builder, "train", tiny_config.dataset, 64)
+  return FilmReader(builder, "train", tiny_config.dataset, 32)
 
 
 @pytest.mark.parametrize("share", [slice(0, 5), slice(2, 5)])
 @pytest.mark.parametrize("first_step", [0, 3])
 @pytest.mark.parametrize("create_batches", [batches_from_memory, streamed_batches])
 def test_batches_are_of_the_films_in_order(reader, create_batches, first_step, share):
-  films = load_films(reader, 32)
+  films = load_films(reader)
   order = TrainingOrder(films.masks.any(axis=(1, 2)), 5, seed=1, negative_share=0.5)
-  batches = create_batches(reader, 32, order, first_step=first_step, share=share)
+  batches = create_batches(reader, order, first_step=first_step, share=share)
   for step, batch in itertools.islice(zip(itertools.count(first_step), batches, strict=False), 7):
     assert (batch["image"] == films.images[order[step][share]]).all()
     assert (batch["mask"] == films.masks[order[step][share]]).all()
@@ -38,7 +40,8 @@ class _Reader:
 
   def __init__(self, reader, before, num_films=None):
     self._reader, self._before, self._num_films = reader, before, num_films or len(reader)
-    self.image_size, self.has_lung_masks = reader.image_size, reader.has_lung_masks
+    self.image_size, self.mask_size = reader.image_size, reader.mask_size
+    self.has_lung_masks, self.report_notes = reader.has_lung_masks, reader.report_notes
 
   def __len__(self):
     return self._num_films
@@ -52,11 +55,11 @@ def test_the_first_batch_does_not_wait_for_the_other_films(reader):
   order = TrainingOrder(np.ones(len(reader), bool), 4, seed=0)
   first_is_there = threading.Event()
   slow = _Reader(reader, lambda i: i in order[0] or first_is_there.wait(60))
-  batches = batches_from_memory(slow, 32, order, 0, slice(0, 4))
+  batches = batches_from_memory(slow, order, 0, slice(0, 4))
   assert len(next(batches)["image"]) == 4
   assert not first_is_there.is_set()
   first_is_there.set()
-  assert (next(batches)["image"] == load_films(reader, 32).images[order[1]]).all()
+  assert (next(batches)["image"] == load_films(reader).images[order[1]]).all()
 
 
 def test_a_damaged_film_is_told_of_before_its_batch(reader):
@@ -66,7 +69,7 @@ def test_a_damaged_film_is_told_of_before_its_batch(reader):
     if i == order[1][0]:
       raise ValueError("damaged")
 
-  batches = batches_from_memory(_Reader(reader, break_down), 32, order, 0, slice(0, 4))
+  batches = batches_from_memory(_Reader(reader, break_down), order, 0, slice(0, 4))
   with pytest.raises(ValueError, match="damaged"):
     list(itertools.islice(batches, 2))
 
@@ -80,7 +83,7 @@ def test_films_that_are_no_longer_needed_are_not_read(reader):
     assert i in order[0] or may_go_on.wait(60)
 
   threads_before = set(threading.enumerate())
-  batches = batches_from_memory(_Reader(reader, note, num_films=100), 32, order, 0, slice(0, 4))
+  batches = batches_from_memory(_Reader(reader, note, num_films=100), order, 0, slice(0, 4))
   next(batches)
   batches.close()
   may_go_on.set()
@@ -99,14 +102,16 @@ def _order(config, reader):
   return TrainingOrder(np.ones(len(reader), bool), config.batch_size, config.seed)
 
 
+def _run(config, model, optimizer, mesh):
+  return Run(config, Workdir("unused"), model, optimizer, mesh)
+
+
 def _losses(config, reader, num_steps):
   model, optimizer = create_model(config.model), create_optimizer(config.optimizer)
   mesh = devices.create_mesh(config.batch_size)
   state = create_train_state(model, optimizer, 0, config.image_size, devices.replicated(mesh))
   state = state.replace(step=state.step + 1)  # Not the start of an epoch.
-  take_steps = feeding.create_take_steps(
-    config, model, optimizer, mesh, reader, _order(config, reader), state
-  )
+  take_steps = feeding.create_take_steps(_run(config, model, optimizer, mesh), reader, _order(config, reader), state)
   losses = []
   while len(losses) < num_steps:
     state, new = take_steps(state, num_steps - len(losses))
@@ -132,7 +137,7 @@ def test_films_on_the_device_train_many_steps_in_one_dispatch(tiny_config, reade
   mesh = devices.create_mesh(tiny_config.batch_size)
   state = create_train_state(model, optimizer, 0, tiny_config.image_size, devices.replicated(mesh))
   order = _order(tiny_config, reader)
-  take_steps = feeding.create_take_steps(tiny_config, model, optimizer, mesh, reader, order, state)
+  take_steps = feeding.create_take_steps(_run(tiny_config, model, optimizer, mesh), reader, order, state)
   state, losses = take_steps(state, 20)
   assert (len(losses), int(state.step)) == (16, 16)
   state, losses = take_steps(state, 4)  # No step beyond the end of the epoch.

@@ -27,9 +27,7 @@ def test_losses_and_gradients_are_finite_on_empty_and_full_masks(name, logit, ma
   config = default.get_config().loss
   config.name = name
   loss_of = losses.create_loss(config)
-  loss, gradient = jax.value_and_grad(
-    lambda logits: loss_of({"infection": logits}, {"infection": masks}).sum()
-  )(logits)
+  loss, gradient = jax.value_and_grad(lambda logits: loss_of({"infection": logits}, {"infection": masks}).sum())(logits)
   assert np.isfinite(loss)
   assert np.isfinite(gradient).all()
 
@@ -126,6 +124,23 @@ def test_with_a_presence_head_only_films_with_infection_teach_where_it_is():
   assert 0 < present.sum() < len(present)
   loss = losses.create_loss(config)({"infection": logits, "presence": presence}, {"infection": masks})
   of_films = losses.bce(logits=presence, masks=present.reshape(presence.shape))
-  np.testing.assert_allclose(
-    loss, present * losses.bce(logits=logits, masks=masks) + 0.25 * of_films, rtol=1e-6
-  )
+  np.testing.assert_allclose(loss, present * losses.bce(logits=logits, masks=masks) + 0.25 * of_films, rtol=1e-6)
+
+
+def test_involvement_is_learnt_from_clean_and_infected_lungs_of_films_with_infection():
+  lungs = np.zeros((4, 10, 20, 1), np.float32)
+  lungs[:, :, 1:9] = lungs[:, :, 11:19] = 1  # Two lungs of 80 pixels.
+  infection = np.zeros_like(lungs)
+  infection[0, :, 1:3] = 1  # A quarter of the left one; the right one is clean.
+  infection[1, :, 1:19] = lungs[1, :, 1:19]  # Both.
+  infection[2, 0, 1] = 1  # 1.25 % of the left one, which teaches nothing.
+  logits = np.array([[2.0, -1.0], [0.5, 1.5], [3.0, -2.0], [9.0, 9.0]], np.float32)  # The last film has no infection.
+  softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
+  expected = [
+    (softplus(-2) + 8 * softplus(-1)) / 2,
+    (softplus(-0.5) + softplus(-1.5)) / 2,
+    8 * softplus(-2) / 2,
+    0,
+  ]
+  found = losses.involvement(logits=logits[:, None, :, None], infection=infection, lungs=lungs)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)

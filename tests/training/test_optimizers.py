@@ -81,3 +81,16 @@ def test_large_gradients_are_clipped_to_the_norm(config):
   config.clip_norm = 1e-12  # Far below Adam's epsilon, so that the step is visibly smaller.
   params = _updates(config, [_ones()], _ones())
   assert np.abs(1 - params["heads"]["bias"]).max() < 1e-4
+
+
+def test_one_head_learns_alone():
+  config = default.get_config().optimizer
+  config.only = "presence"
+  params = {
+    "encoder": {"kernel": jnp.ones(3)},
+    "heads": {"presence": {"bias": jnp.ones(2)}, "lung": {"bias": jnp.ones(2)}},
+  }
+  optimizer = create_optimizer(config)
+  updates, _ = optimizer.update(params, optimizer.init(params), params)
+  moved = jax.tree.map(lambda x: bool(np.any(x)), updates)
+  assert moved == {"encoder": {"kernel": False}, "heads": {"presence": {"bias": True}, "lung": {"bias": False}}}

@@ -9,7 +9,7 @@ import pytest
 from covseg import configuration
 from covseg.models import create_model
 from covseg.trained import trained_model
-from covseg.training import initialization, train
+from covseg.training import initialization, recipe, train
 
 
 def test_a_recipe_trains_and_is_evaluated_by_its_averages(recipe_run):
@@ -65,9 +65,9 @@ def test_init_from_another_network_names_what_does_not_fit(tiny_config, whole_ru
 
 def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
   tiny_config.model.update(
-    {"name": "efficientnet_lite0_unet", "base_features": 32, "encoder_weights": "imagenet"}
+    {"name": "encoder_decoder", "encoder": "efficientnet_lite0", "base_features": 32, "encoder_weights": "imagenet"}
   )
-  configuration.check(tiny_config)
+  recipe.check(tiny_config)
   model = create_model(tiny_config.model)
   zeros = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 32, 32, 1), "f"), train=False))
   random = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), zeros)
@@ -86,10 +86,15 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
     ("loss.name", "dice", "bce_dice"),
     ("model.heads", ("lung",), "infection"),
     ("augment.flip.probability", 1.5, "between 0 and 1"),
-    ("eval.lung_only", True, "lung head"),
-    ("eval.least_presence", 0.1, "presence head"),
-    ("model.heads", ("infection", "lungs"), "and others of"),
+    ("eval.lung_only", True, "head 'lung'"),
+    ("eval.least_presence", 0.1, "head 'presence'"),
+    ("model.heads", ("infection", "lungs"), "then others of"),
     ("model.encoder_weights", "imagenet", "has no effect on unet"),
+    ("loss.focal_gamma", 3.0, "has no effect on loss.name='bce'"),
+    ("loss.lung_weight", 1.0, "has no effect on loss.name='bce'"),
+    ("optimizer.weight_decay", 0.1, "has no effect on adam"),
+    ("optimizer.step_factor", 0.5, "has no effect on adam at a constant rate"),
+    ("optimizer.encoder_factor", 0.5, "has no effect on adam"),
   ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(tiny_config, tmp_path, field, value, message):

@@ -1,8 +1,12 @@
 """DenseNet-121 (Huang et al. 2017, https://arxiv.org/abs/1608.06993), as torchvision lays it out."""
 
+import re
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from covseg.models.encoders.layers import GreyStem, conv, max_pool, norm
 
@@ -33,6 +37,12 @@ class DenseNet121(nn.Module):
       x = conv(x, x.shape[-1] // 2, 1, name=f"features_transition{block}_conv")
       b, h, w, c = x.shape
       x = x.reshape(b, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
+
+  @staticmethod
+  def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of torchvision or timm under torchvision's names."""
+    # Older files of torchvision have denselayer1.norm.1.weight.
+    return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", name): x for name, x in state.items()}
 
 
 class _DenseLayer(nn.Module):

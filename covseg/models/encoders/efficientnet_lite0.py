@@ -3,8 +3,11 @@
 EfficientNet (Tan and Le 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation, with ReLU6.
 """
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
+import numpy as np
 
 from covseg.models.depthwise import depthwise_conv
 from covseg.models.encoders.layers import relu6
@@ -39,11 +42,16 @@ class EfficientNetLite0(nn.Module):
       if stride == 2:
         features.append(x)
       for repeat in range(repeats):
-        x = _InvertedResidual(
-          kernel_size, stride if repeat == 0 else 1, expansion, width, name=f"block_{block}"
-        )(x, train)
+        x = _InvertedResidual(kernel_size, stride if repeat == 0 else 1, expansion, width, name=f"block_{block}")(
+          x, train
+        )
         block += 1
     return [*features, x]
+
+  @staticmethod
+  def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of efficientnet-lite-pytorch under torchvision's names."""
+    return {_in_our_names(name): x for name, x in state.items()}
 
 
 class _InvertedResidual(nn.Module):
@@ -62,9 +70,7 @@ class _InvertedResidual(nn.Module):
       y = nn.Dense(width, use_bias=False, dtype=x.dtype, name="expand")(y)
       y = relu6(_norm(y, train, "expand_norm"))
     shape = (self.kernel_size, self.kernel_size, width)
-    init = nn.initializers.variance_scaling(
-      2.0, "fan_in", "normal", in_axis=(0, 1), out_axis=(), batch_axis=2
-    )
+    init = nn.initializers.variance_scaling(2.0, "fan_in", "normal", in_axis=(0, 1), out_axis=(), batch_axis=2)
     y = depthwise_conv(y, self.param("depthwise", init, shape).astype(x.dtype), self.stride)
     y = relu6(_norm(y, train, "depthwise_norm"))
     y = nn.Dense(self.features, use_bias=False, dtype=x.dtype, name="project")(y)
@@ -74,3 +80,18 @@ class _InvertedResidual(nn.Module):
 
 def _norm(x: jax.Array, train: bool, name: str) -> jax.Array:
   return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-3, dtype=x.dtype, name=name)(x)
+
+
+def _in_our_names(name: str) -> str:
+  """_blocks.3._depthwise_conv.weight -> block.3.depthwise, _bn0.bias -> stem.norm.bias."""
+  norms = {"_bn0": "expand.norm", "_bn1": "depthwise.norm", "_bn2": "project.norm"}
+  match name.split("."):
+    case ["_blocks", i, "_depthwise_conv", "weight"]:
+      return f"block.{i}.depthwise"
+    case ["_blocks", i, layer, leaf]:
+      return f"block.{i}.{norms.get(layer, layer.strip('_').removesuffix('_conv'))}.{leaf}"
+    case ["_conv_stem", leaf]:
+      return f"stem.{leaf}"
+    case ["_bn0", leaf]:
+      return f"stem.norm.{leaf}"
+  return name

@@ -57,9 +57,9 @@ def _strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def conv(x: jax.Array, features: int, size: int, *, stride: int = 1, name: str) -> jax.Array:
   """Convolution without bias, padded by half its size."""
   init = nn.initializers.he_normal()
-  return nn.Conv(
-    features, (size, size), stride, size // 2, use_bias=False, kernel_init=init, dtype=x.dtype, name=name
-  )(x)
+  return nn.Conv(features, (size, size), stride, size // 2, use_bias=False, kernel_init=init, dtype=x.dtype, name=name)(
+    x
+  )
 
 
 def norm(x: jax.Array, train: bool, name: str) -> jax.Array:

@@ -1,7 +1,10 @@
 """MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381), as torchvision lays it out."""
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
+import numpy as np
 
 from covseg.models.depthwise import depthwise_conv
 from covseg.models.encoders.layers import GreyStem, conv, norm, relu6
@@ -38,6 +41,15 @@ class MobileNetV2(nn.Module):
     x = conv(x, 1280, 1, name=f"features_{index}_0")
     return [*features, relu6(norm(x, train, f"features_{index}_1"))]
 
+  @staticmethod
+  def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of torchvision, of an older version of it, or timm under torchvision's names."""
+    if "conv_stem.weight" in state:
+      return {_of_timm(name): x for name, x in state.items()}
+    if "features.1.conv.4.weight" in state:
+      return {_of_older_torchvision(name): x for name, x in state.items()}
+    return dict(state)
+
 
 class _InvertedResidual(nn.Module):
   """Expansion, depthwise convolution and linear projection (figure 3b of the paper)."""
@@ -65,8 +77,32 @@ class _Depthwise(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    init = nn.initializers.variance_scaling(
-      2.0, "fan_in", "normal", in_axis=(0, 1), out_axis=(), batch_axis=(2, 3)
-    )
+    init = nn.initializers.variance_scaling(2.0, "fan_in", "normal", in_axis=(0, 1), out_axis=(), batch_axis=(2, 3))
     kernel = self.param("kernel", init, (3, 3, 1, x.shape[-1])).astype(x.dtype)
     return depthwise_conv(x, kernel[:, :, 0], self.stride, padding=1)
+
+
+def _of_timm(name: str) -> str:
+  """blocks.1.0.conv_dw.weight -> features.2.conv.1.0.weight."""
+  ends = {"conv_stem": "0.0", "bn1": "0.1", "conv_head": "18.0", "bn2": "18.1"}
+  layers = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "conv_pwl": "2", "bn3": "3"}
+  first_layers = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}
+  match name.split("."):
+    case ["blocks", stage, i, layer, leaf]:
+      block = 1 + sum((1, 2, 3, 4, 3, 3, 1)[: int(stage)]) + int(i)
+      number = (first_layers if block == 1 else layers).get(layer, layer)
+      return f"features.{block}.conv.{number}.{leaf}"
+    case [layer, leaf] if layer in ends:
+      return f"features.{ends[layer]}.{leaf}"
+  return name
+
+
+def _of_older_torchvision(name: str) -> str:
+  """features.2.conv.3.weight -> features.2.conv.1.0.weight: there, the layers of a block are in one row."""
+  numbers = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
+  first_numbers = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}
+  match name.split("."):
+    case ["features", block, "conv", number, leaf]:
+      number = (first_numbers if block == "1" else numbers).get(number, number)
+      return f"features.{block}.conv.{number}.{leaf}"
+  return name

@@ -1,7 +1,10 @@
 """ResNet (He et al. 2016, https://arxiv.org/abs/1512.03385), as torchvision lays it out."""
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
+import numpy as np
 
 from covseg.models.encoders.layers import GreyStem, conv, max_pool, norm
 
@@ -31,6 +34,11 @@ class ResNet(nn.Module):
         x = block(64 * 2**layer, stride, name=f"layer{layer + 1}_{i}")(x, train)
       features.append(x)
     return features
+
+  @staticmethod
+  def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of torchvision or timm under torchvision's names."""
+    return dict(state)
 
 
 class _BasicBlock(nn.Module):

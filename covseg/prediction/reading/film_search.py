@@ -3,11 +3,15 @@
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 
-from covseg.prediction.reading import dicom
+from input_pipeline import pixels
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".dic")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom", ".dic")
+# Folders that `predict` writes, beside its table.
+RESULT_FOLDERS = ("masks", "overlays", "lungs", "probabilities", "segmentations")
+_RESULTS = re.compile(r"predictions(-\d+-of-\d+)?\.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +32,8 @@ class FoundFilm:
 def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
   """All films among files and folders, the same in every run, sorted within a folder.
 
-  In folders, files count that are called like a film or begin like DICOM; hidden ones and `output` do
-  not. Links are followed where they lead to a file in the same folder.
+  In folders, files count that are called like a film or begin like one; hidden ones do not, nor does `output`, nor what
+  an earlier run has written. Links are followed where they lead to a file in the same folder.
 
   Raises:
     FileNotFoundError: a path does not exist.
@@ -42,7 +46,8 @@ def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
       found.append(FoundFilm(path, os.path.basename(os.path.abspath(path))))
       continue
     # With several arguments, a folder's name comes before those of its films.
-    prefix = f"{os.path.basename(os.path.abspath(path))}/" if len(paths) > 1 else ""
+    name = os.path.basename(os.path.abspath(path))
+    prefix = f"{name}/" if len(paths) > 1 and name else ""
     found.extend(FoundFilm(film.path, prefix + film.name, film.problem) for film in _walk(path, output))
   return _with_unique_names(found)
 
@@ -68,9 +73,9 @@ def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
     except OSError as error:
       yield FoundFilm(folder, os.path.relpath(folder, top), f"cannot be listed: {error.strerror}")
       continue
-    subfolders = []
+    subfolders, has_results = [], any(_RESULTS.fullmatch(entry.name) for entry in entries)
     for entry in entries:
-      if entry.name.startswith("."):
+      if entry.name.startswith(".") or (has_results and entry.name in RESULT_FOLDERS):
         continue
       if entry.is_dir(follow_symlinks=False):
         if os.path.realpath(entry.path) != left_out:
@@ -92,7 +97,7 @@ def _may_be_film(entry: os.DirEntry) -> bool:
     if not entry.is_file():
       return False
     with open(entry.path, "rb") as file:
-      return dicom.is_dicom(file.read(132))
+      return pixels.is_picture(file.read(132))
   except OSError:
     return False
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from covseg.drawing.pictures import PREDICTION_COLOR, TRUTH_COLOR
+from covseg.prediction.prediction import Prediction
 
 if TYPE_CHECKING:
   from pydicom import Dataset
-
-  from covseg.prediction.predictor import Prediction
 
 # Of type 2: they must be there, and may be empty.
 # fmt: off
@@ -29,7 +28,7 @@ _PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatien
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def segmentation(path: pathlib.Path, prediction: "Prediction", model_name: str) -> bytes:
+def segmentation(path: pathlib.Path, prediction: Prediction, model_name: str) -> bytes:
   """A DICOM file with infection, and lungs where they are known, that refers to the film it is of.
 
   It takes patient and study from the film, as the standard has it: viewers put it with the film.

@@ -7,9 +7,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from covseg.prediction.predictor import Prediction
+from covseg.prediction.prediction import Prediction
 from covseg.prediction.reading.film_search import FoundFilm, result_name
-from covseg.prediction.writing import overlay
 from covseg.workdir import write_whole
 
 
@@ -35,9 +34,7 @@ def exist(folder: pathlib.Path, found: FoundFilm, wanted: Wanted) -> bool:
   return all((folder / kind / result_name(found.name)).exists() for kind in kinds)
 
 
-def write(
-  folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted: Wanted, model_name: str
-) -> None:
+def write(folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted: Wanted, model_name: str) -> None:
   """Writes the results of a film, each whole or not at all.
 
   Raises:
@@ -46,11 +43,13 @@ def write(
   """
   name = result_name(found.name)
   write_whole(folder / "masks" / name, _png(_black_and_white(prediction.mask)))
-  write_whole(folder / "overlays" / name, overlay.png(prediction))
+  write_whole(folder / "overlays" / name, _png(prediction.overlay()))
   if wanted.lungs:
     write_whole(folder / "lungs" / name, _png(_black_and_white(prediction.lungs)))
   if wanted.probabilities:
-    write_whole(folder / "probabilities" / name, _png(np.round(65535 * prediction.probability).astype("u2")))
+    write_whole(
+      folder / "probabilities" / name, _png(Image.fromarray(np.round(65535 * prediction.probability).astype("u2")))
+    )
   if wanted.segmentations and prediction.is_dicom:
     from covseg.prediction.writing import dicom_seg  # Of the extra [dicom].
 
@@ -58,12 +57,12 @@ def write(
     write_whole(folder / "segmentations" / f"{found.name}.dcm", content)
 
 
-def _black_and_white(mask: np.ndarray) -> np.ndarray:
-  """uint8 (H, W), 255 where True."""
-  return np.uint8(255) * mask.view(np.uint8)
+def _black_and_white(mask: np.ndarray) -> Image.Image:
+  """White where True."""
+  return Image.fromarray(np.uint8(255) * mask.view(np.uint8))
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def _png(picture: Image.Image) -> bytes:
   file = io.BytesIO()
-  Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
+  picture.save(file, format="PNG", compress_level=1)
   return file.getvalue()

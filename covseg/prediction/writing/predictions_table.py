@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from covseg.prediction.predictor import Prediction
+from covseg.prediction.prediction import Prediction
 from covseg.severity import Severity
-from covseg.workdir import write_whole
+from covseg.workdir import no_formula, write_whole
 
 _PARTS = [field.name for field in dataclasses.fields(Severity)]
 COLUMNS = [
@@ -54,7 +54,7 @@ def _rounded(value: float | None, digits: int) -> str:
 
 def _csv(*values: object) -> str:
   text = io.StringIO()
-  csv.writer(text, lineterminator="\n").writerow(values)
+  csv.writer(text, lineterminator="\n").writerow(map(no_formula, values))
   return text.getvalue()
 
 

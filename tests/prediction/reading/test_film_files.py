@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from covseg.prediction.reading import film_files
-from covseg.prediction.turns import Turn
+from input_pipeline.turns import Turn
 from tests.film_makers import film, picture
 
 _FILM = film()
@@ -88,7 +88,7 @@ def test_arrays(values):
 @pytest.mark.parametrize(
   ("values", "message"),
   [
-    (_FILM.astype(np.int64), "is int64"),
+    (_FILM.astype(complex), "is complex128"),
     (_FILM[None, None], "shape"),
     (_FILM[:0], "shape"),
     (_FILM.astype(float), "from 0 to 1"),

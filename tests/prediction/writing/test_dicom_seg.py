@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from covseg.prediction.predictor import Prediction
+from covseg.prediction.prediction import Prediction
 from covseg.prediction.writing import dicom_seg
 from tests.conftest import ROOT
 from tests.film_makers import dicom, film
@@ -97,7 +97,7 @@ def test_a_film_without_a_study_is_an_error_that_names_no_patient(tmp_path):
   code = """
 import sys, pathlib, numpy as np
 from covseg.prediction.writing import dicom_seg
-from tests.prediction.test_dicom_seg import _prediction
+from tests.prediction.writing.test_dicom_seg import _prediction
 dicom_seg.segmentation(pathlib.Path(sys.argv[1]), _prediction((40, 48)), "model")
 """
   command = [sys.executable, "-W", "default", "-c", code, str(tmp_path / "film.dcm")]

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from covseg.prediction.reading import decoding_apart, film_files
+from covseg.prediction.reading import film_files
+from input_pipeline.dicom import decoding_apart
 from tests.film_makers import dicom, film
 
 pytest.importorskip("pydicom")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from covseg.prediction.reading import film_files
-from covseg.prediction.turns import Turn
+from input_pipeline.turns import Turn
 from tests.conftest import ROOT
 from tests.film_makers import dicom, film, picture, without_preamble
 
@@ -91,9 +91,7 @@ def test_values_are_transformed_as_pydicom_does(elements):
   dataset = pydicom.dcmread(io.BytesIO(content))
   values = pydicom.pixels.apply_modality_lut(dataset.pixel_array, dataset)
   # The ends of the scale lie far outside the window, and of the table.
-  values = np.append(values.ravel(), [-(2**15), 2**15 - 1]).astype(
-    int if "VOILUTSequence" in elements else float
-  )
+  values = np.append(values.ravel(), [-(2**15), 2**15 - 1]).astype(int if "VOILUTSequence" in elements else float)
   shown = pydicom.pixels.apply_voi_lut(values, dataset).astype(float)
   low, high = (0, 1023) if "VOILUTSequence" in elements else shown[-2:]
   expected = 255 * (shown[:-2] - low) / (high - low)
@@ -139,7 +137,7 @@ def test_nothing_about_the_patient_is_printed(tmp_path):
   damaged = dicom(_FILM, PatientBirthDate="Roe^Jane", WindowCenter=5, WindowWidth=9)
   damaged = damaged.replace(b"5 ", b"Ro")  # The window's centre becomes part of a name.
   (tmp_path / "film.dcm").write_bytes(damaged[:-10])
-  code = "import sys; from covseg.prediction import film_files; film_files.read(sys.argv[1])"
+  code = "import sys; from covseg.prediction.reading import film_files; film_files.read(sys.argv[1])"
   command = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "film.dcm")]
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
   last = done.stderr.strip().splitlines()[-1]

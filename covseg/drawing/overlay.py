@@ -1,15 +1,11 @@
 """The picture of a prediction: the film, outlines of infection and lungs, and in words what was found."""
 
-import io
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from covseg.drawing.pictures import PREDICTION_COLOR, TRUTH_COLOR
-
-if TYPE_CHECKING:
-  from covseg.prediction.predictor import Prediction
 
 _LONGEST_SIDE = 1024
 _SHORTEST_WIDTH = 384  # Narrower films are enlarged, so that the words have room.
@@ -18,53 +14,33 @@ _NUM_GREYS = 128
 _INFECTION, _LUNGS, _WHITE, _BLACK = _NUM_GREYS, _NUM_GREYS + 1, _NUM_GREYS - 1, 0
 
 
-def png(prediction: "Prediction") -> bytes:
-  """The picture as a PNG file."""
-  file = io.BytesIO()
-  draw(prediction).save(file, format="PNG", compress_level=1)
-  return file.getvalue()
+def draw(film: np.ndarray, infection: np.ndarray, lungs: np.ndarray | None, lines: Sequence[str]) -> Image.Image:
+  """The picture, in a palette of greys and two colours, which keeps it small and quick to write.
 
-
-def draw(prediction: "Prediction") -> Image.Image:
-  """The picture, in a palette of greys and two colours, which keeps it small and quick to write."""
-  height, width = prediction.film.shape
+  Args:
+    film: uint8 (H, W).
+    infection: bool (H, W).
+    lungs: bool (H, W); None where they are not known.
+    lines: what stands below the film.
+  """
+  height, width = film.shape
   scale = min(max(1, _SHORTEST_WIDTH / width), _LONGEST_SIDE / max(height, width))
   size = max(1, round(width * scale)), max(1, round(height * scale))
 
   def scaled(pixels: np.ndarray, how: Image.Resampling) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize(size, how))
 
-  picture = scaled(prediction.film, Image.Resampling.BILINEAR) // (256 // _NUM_GREYS)
-  outlines = [(prediction.lungs, _LUNGS), (prediction.mask, _INFECTION)]
+  picture = scaled(film, Image.Resampling.BILINEAR) // (256 // _NUM_GREYS)
+  outlines = [(lungs, _LUNGS), (infection, _INFECTION)]
   for mask, color in outlines:
     if mask is not None:
       picture[_outline(scaled(mask.astype(np.uint8), Image.Resampling.NEAREST) > 0)] = color
-  words = [("infection", _INFECTION), *([("lungs", _LUNGS)] if prediction.lungs is not None else [])]
-  lines = [*in_words(prediction), *(f"Warning: {warning}" for warning in prediction.warnings)]
+  words = [("infection", _INFECTION), *([("lungs", _LUNGS)] if lungs is not None else [])]
   footer = _footer(size[0], words, lines)
   image = Image.fromarray(np.concatenate([picture, footer]))
   greys = np.repeat(np.linspace(0, 255, _NUM_GREYS).astype(np.uint8)[:, None], 3, axis=1)
   image.putpalette(np.concatenate([greys, PREDICTION_COLOR[None], TRUTH_COLOR[None]]).tobytes())
   return image
-
-
-def in_words(prediction: "Prediction") -> list[str]:
-  """How much is infected, a line for all and a line for each lung that is known."""
-  severity = prediction.severity
-  if severity is None or severity.percent is None:
-    return [f"Infected: {prediction.infected_percent_of_film:.1f} % of the film"]
-  lines = [f"Infected: {severity.percent:.0f} % of the lungs"]
-  for side in ("right", "left"):
-    if getattr(severity, side) is not None:
-      zones = ", ".join(
-        f"{zone} {_percent(getattr(severity, f'{side}_{zone}'))}" for zone in ("upper", "middle", "lower")
-      )
-      lines.append(f"{side.capitalize()} lung {_percent(getattr(severity, side))}: {zones}")
-  return lines
-
-
-def _percent(value: float | None) -> str:
-  return "-" if value is None else f"{value:.0f} %"
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ import threading
 
 import numpy as np
 
-from covseg.prediction.reading.limits import RefusedFilm
+from input_pipeline.dicom import file
+from input_pipeline.limits import RefusedFilm
 
 _SECONDS = 120
 _MEMORY = 3 * 2**30  # Bytes of address space for a process.
@@ -53,7 +54,7 @@ def pixel_array(content: bytes) -> np.ndarray:
 def _start() -> subprocess.Popen:
   """A process that runs `_serve`; it ends with this one, when its input does."""
   return subprocess.Popen(
-    [sys.executable, "-m", "covseg.prediction.reading.decoding_apart"],
+    [sys.executable, "-m", "input_pipeline.dicom.decoding_apart"],
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,  # What decoders print may quote the file.
@@ -63,8 +64,6 @@ def _start() -> subprocess.Popen:
 
 def _serve() -> None:
   """Answers each file with its pixels in NumPy's format, or with nothing if they cannot be decoded."""
-  from covseg.prediction.reading import dicom
-
   try:
     import resource
 
@@ -76,7 +75,7 @@ def _serve() -> None:
   while (content := _receive(sys.stdin.buffer)) is not None:
     answer = io.BytesIO()
     try:
-      np.save(answer, dicom.stored_pixels(content))
+      np.save(answer, file.stored_pixels(content))
     except Exception:  # On damaged files, decoders raise errors of any kind.
       answer = io.BytesIO()
     _send(answers, answer.getvalue())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from covseg.prediction.turns import EXIF_TURNS, Turn, from_patient_orientation
+from input_pipeline.turns import EXIF_TURNS, Turn, from_patient_orientation
 
 _FILM = np.arange(12, dtype=np.uint8).reshape(3, 4)
 

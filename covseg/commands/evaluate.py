@@ -1,0 +1,45 @@
+"""`python -m covseg evaluate`"""
+
+import argparse
+
+from covseg.commands import arguments as shared
+from covseg.trained import DEFAULT_MODEL
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.epilog = "Example: python -m covseg evaluate --model=runs/unet --split=test --manual_dir=FOLDER"
+  source = parser.add_mutually_exclusive_group()
+  shared.add_model(source, default=None)
+  source.add_argument("--predictions", help="a folder of masks, each named by the id of its film")
+  shared.add_changes(parser)
+  parser.add_argument("--split", default="validation", help="train, validation (default) or test")
+  shared.add_dataset(parser)
+  parser.add_argument(
+    "--threshold", type=float, help="probability above which a pixel counts as infected; default: as configured"
+  )
+  parser.add_argument("--duplicates", help="CSV file of near-duplicates, to evaluate without them as well")
+  parser.add_argument("--films", default="", help="ids of films, separated by commas, for a figure of their own")
+  parser.add_argument(
+    "--output", help="folder of the results; default: evaluation/SPLIT in the workdir or the folder of masks"
+  )
+
+
+def run(arguments: argparse.Namespace) -> None:
+  from covseg.evaluation import evaluation_command
+
+  model = arguments.model
+  if model is None and arguments.predictions is None:
+    model = DEFAULT_MODEL
+  evaluation_command.run(
+    evaluation_command.Request(
+      split=arguments.split,
+      model=model,
+      predictions=arguments.predictions,
+      dataset_fields=shared.dataset_fields(arguments),
+      changes=arguments.set,
+      threshold=arguments.threshold,
+      duplicates=arguments.duplicates,
+      chosen_films=[film_id for film_id in arguments.films.split(",") if film_id],
+      output=arguments.output,
+    )
+  )

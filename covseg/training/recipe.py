@@ -1,0 +1,21 @@
+"""What the configuration of a training may hold, checked before anything is read or written."""
+
+from ml_collections import ConfigDict
+
+from covseg.configuration import check_ranges
+from covseg.models import create_model, inference
+from covseg.training import losses, optimizers
+from input_pipeline import augmentation
+
+_RANGES = {"image_size": (16, None), "batch_size": (1, None), "num_epochs": (1, None)}
+
+
+def check(config: ConfigDict) -> None:
+  """Raises ValueError if a field has a value that cannot work, or no effect; the error names it and the choices."""
+  check_ranges(config, "", _RANGES)
+  check_ranges(config.dataset, "dataset.", {"negative_share": (0, 1)})
+  model = create_model(config.model)
+  losses.check(config.loss, config.model.heads)
+  optimizers.check(config.optimizer, config.model.heads, has_encoder=hasattr(model, "encoder"))
+  augmentation.check(config.augment)
+  inference.check(config)

@@ -1,0 +1,186 @@
+"""Stored DICOM values to grey levels: padding, the modality and VOI transformations, polarity (PS3.3 C.7.6.3, C.11).
+
+Archives hold files whose headers contradict each other. Where one does, what is shown follows from what is most likely
+meant, and a remark says so.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from input_pipeline.grey_levels import robust_range
+from input_pipeline.limits import RefusedFilm
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601.
+_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
+
+def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+  """uint8 (H, W), bone white, of stored pixels (H, W) or (H, W, 3), and remarks on what is doubtful.
+
+  Raises:
+    RefusedFilm: it is in colours of more than 8 bits.
+  """
+  if pixels.ndim == 3:
+    if pixels.dtype != np.uint8:
+      raise RefusedFilm("is in colours of more than 8 bits")
+    return np.round(pixels @ _LUMA).astype(np.uint8), []
+  remarks: list[str] = []
+  pixels = _within_bits(dataset, pixels, remarks)
+  # The transformations are computed for every value there can be, not for every pixel.
+  low = -(2**15) if pixels.dtype.kind == "i" else 0
+  values = np.arange(low, low + 2**16)
+  counts = np.bincount(pixels.ravel().astype(np.int32) - low, minlength=2**16)
+  is_padding = _is_padding(dataset, values, is_signed=low < 0)
+  brightness = _displayed(dataset, values.astype(np.float64), np.where(is_padding, 0, counts), remarks)
+  is_inverse = dataset.PhotometricInterpretation == "MONOCHROME1"
+  shape = dataset.get("PresentationLUTShape")
+  if shape and is_inverse != (shape == "INVERSE"):
+    remarks.append(
+      f"the file's Presentation LUT Shape contradicts {dataset.PhotometricInterpretation}, by which it is shown"
+    )
+  if is_inverse:
+    brightness = 1 - brightness
+  brightness[is_padding] = 0
+  table = np.round(255 * np.clip(brightness, 0, 1)).astype(np.uint8)
+  return table[pixels.astype(np.int32) - low], remarks
+
+
+def _within_bits(dataset: Any, pixels: np.ndarray, remarks: list[str]) -> np.ndarray:
+  """Pixels with their values moved down to bit 0, where High Bit says that they end elsewhere."""
+  stored, high = int(dataset.BitsStored), int(dataset.get("HighBit") or dataset.BitsStored - 1)
+  shift = high + 1 - stored
+  if not shift or dataset.file_meta.TransferSyntaxUID.is_compressed:
+    return pixels
+  if shift < 0 or high >= dataset.BitsAllocated:
+    remarks.append("the file's High Bit is impossible, and is ignored")
+    return pixels
+  is_signed = pixels.dtype.kind == "i"
+  values = (pixels.astype(np.int32) >> shift) & (2**stored - 1)
+  if is_signed:
+    values = np.where(values >= 2 ** (stored - 1), values - 2**stored, values)
+  return values.astype(np.int16 if is_signed else np.uint16)
+
+
+def _is_padding(dataset: Any, values: np.ndarray, is_signed: bool) -> np.ndarray:
+  """Which of the values, (N,), are no part of the film."""
+  bits = int(dataset.BitsAllocated)
+
+  def value(name: str) -> int | None:
+    found = _number(dataset, name)
+    if found is None:
+      return None
+    # Often written as unsigned where pixels are signed.
+    return int(found) - 2**bits if is_signed and found >= 2 ** (bits - 1) else int(found)
+
+  first = value("PixelPaddingValue")
+  if first is None:
+    return np.zeros(values.shape, bool)
+  last = value("PixelPaddingRangeLimit")
+  first, last = sorted((first, first if last is None else last))
+  return (values >= first) & (values <= last)
+
+
+def _displayed(dataset: Any, values: np.ndarray, counts: np.ndarray, remarks: list[str]) -> np.ndarray:
+  """Stored values after the modality and VOI transformations, float (N,), 0 to 1 in the window.
+
+  Where a file names neither window nor table, 8 bits are shown as they are, and more by their percentiles.
+
+  Args:
+    dataset: the header.
+    values: float (N,), every value there can be.
+    counts: pixels of the film that have each.
+    remarks: to which what is doubtful is added.
+  """
+  modality = _table(dataset, "ModalityLUTSequence", remarks)
+  slope, intercept = _number(dataset, "RescaleSlope", remarks), _number(dataset, "RescaleIntercept", remarks)
+  is_stored = modality is None and slope is None and intercept is None
+  if modality is not None:
+    values = _looked_up(modality, values)
+  else:
+    values = values * (1 if slope is None else slope) + (intercept or 0)
+  voi = _table(dataset, "VOILUTSequence", remarks)
+  if voi is not None:
+    first, entries, bits = voi
+    held = int(entries.max()).bit_length()
+    if held < bits and (held < 16 or bits > 16):
+      bits = max(held, 8)
+    return _looked_up((first, entries, bits), values) / (2**bits - 1)
+  center, width = (_number(dataset, name, remarks) for name in ("WindowCenter", "WindowWidth"))
+  function = str(dataset.get("VOILUTFunction") or "LINEAR")
+  if function not in _FUNCTIONS:
+    remarks.append("the file's VOI LUT Function is unknown, and taken for LINEAR")
+    function = "LINEAR"
+  if center is not None and width is not None and (width >= 1 or (width > 0 and function != "LINEAR")):
+    return _window(function, center, width, values)
+  if center is not None or width is not None:
+    remarks.append("the file's window cannot be used, and is ignored")
+  if dataset.BitsStored <= 8 and is_stored:
+    return values / (2**dataset.BitsStored - 1)
+  if not counts.any():
+    return np.zeros_like(values)
+  low, high = robust_range(np.repeat(values, counts))
+  return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def _window(function: str, center: float, width: float, values: np.ndarray) -> np.ndarray:
+  """PS3.3 C.11.2.1.2 and C.11.2.1.3."""
+  if function == "SIGMOID":
+    return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -500, 500)))
+  if function == "LINEAR":
+    center, width = center - 0.5, max(width - 1, 1e-6)
+  return np.clip((values - center) / width + 0.5, 0, 1)
+
+
+def _table(dataset: Any, name: str, remarks: list[str]) -> tuple[int, np.ndarray, int] | None:
+  """First value, entries and bits of the LUT in a sequence's first item; None where there is none."""
+  if not dataset.get(name):
+    return None
+  item = dataset[name].value[0]
+  descriptor, entries = item.get("LUTDescriptor"), item.get("LUTData")
+  if descriptor is None or entries is None or len(entries) == 0 or len(descriptor) != 3:
+    remarks.append(f"the file's {'VOI' if name.startswith('VOI') else 'Modality'} LUT has no table, and is ignored")
+    return None
+  count, first, bits = (int(x) for x in descriptor)
+  if isinstance(entries, bytes):
+    size = 1 if bits <= 8 and len(entries) < 2 * (count or 2**16) else 2
+    order = "<" if dataset.original_encoding[1] else ">"
+    entries = np.frombuffer(entries[: len(entries) // size * size], f"{order}u{size}")
+  if dataset.get("PixelRepresentation") and first >= 2**15:  # Often written as unsigned.
+    first -= 2**16
+  return first, np.asarray(entries, np.int64)[: count or 2**16], bits
+
+
+def _looked_up(table: tuple[int, np.ndarray, int], values: np.ndarray) -> np.ndarray:
+  """Values through a LUT, whose ends go on for ever. PS3.3 C.11.1.1."""
+  first, entries, _ = table
+  return entries[np.clip(np.round(values - first), 0, len(entries) - 1).astype(int)].astype(np.float64)
+
+
+def _number(dataset: Any, name: str, remarks: list[str] | None = None) -> float | None:
+  """The number, or the first of several, in an element; None where there is none that can be read.
+
+  Decimal strings are read as they are written, also with a comma.
+  """
+  element = dataset.get_item(name) if name in dataset else None
+  value = None if element is None else element.value
+  if isinstance(value, bytes) and element.VR in ("DS", "IS", None):
+    value = value.decode("ascii", "replace")
+  elif isinstance(value, bytes):
+    value = dataset[name].value
+  if isinstance(value, str):
+    value = value.split("\\")
+  first = value if value is None or np.ndim(value) == 0 else next(iter(value), None)
+  text = str(first if first is not None else "").strip(" \0").replace(",", ".")
+  if not text:
+    return None
+  try:
+    number = float(text)
+  except ValueError:
+    number = float("nan")
+  if np.isfinite(number):
+    return number
+  if remarks is not None:
+    words = "".join(f" {c}" if c.isupper() else c for c in name).strip()
+    remarks.append(f"the file's {words} cannot be read, and is ignored")
+  return None

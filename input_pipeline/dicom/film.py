@@ -1,0 +1,103 @@
+"""Films of DICOM files: what is refused, decompression, orientation.
+
+What a file says about the patient is never read, and no value out of it enters an error message.
+"""
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from input_pipeline.dicom import decoding_apart, display, file
+from input_pipeline.limits import RefusedFilm, room_for
+from input_pipeline.turns import UPRIGHT, Turn, from_patient_orientation
+
+# fmt: off
+_REQUIRED = (
+  "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation",
+  "SamplesPerPixel",
+)
+# fmt: on
+_LATERAL_VIEWS = ("LL", "RL", "LLD", "RLD", "LAT", "LATERAL")
+_RADIOGRAPHS = ("CR", "DX", "DR", "RF", "RG", "PX", "OT", "")  # OT: digitised film, among others.
+
+
+def decode(content: bytes) -> tuple[np.ndarray, Turn, tuple[str, ...]]:
+  """The film of a DICOM file.
+
+  Returns:
+    uint8 (H, W) as stored, bone white, after the modality and VOI transformations; the turn that brings
+    it upright; and remarks: what in the file says that it is no frontal film of a chest, or is doubtful.
+
+  Raises:
+    ValueError: it is no film that can be read.
+  """
+  try:
+    with file.quiet():
+      dataset = file.read(content)
+      _check(dataset)
+      is_compressed = dataset.file_meta.TransferSyntaxUID.is_compressed
+      with room_for(int(dataset.Columns), int(dataset.Rows)):
+        stored = decoding_apart.pixel_array(content) if is_compressed else file.stored_pixels(content)
+        grey, doubts = display.grey_levels(dataset, stored)
+      return grey, _turn(dataset), (*_remarks(dataset), *doubts)
+  except RefusedFilm:
+    raise
+  except Exception as error:  # On damaged files, decoders raise errors of any kind.
+    raise ValueError(f"is a damaged or unusual DICOM file ({type(error).__name__})") from error
+
+
+def _check(dataset: Any) -> None:
+  """Raises RefusedFilm for what is not one film of a depth that can be decoded."""
+  if "PixelData" not in dataset:
+    raise RefusedFilm("is a DICOM file without an image")
+  missing = [name for name in _REQUIRED if dataset.get(name) in (None, "")]
+  if missing:
+    raise RefusedFilm(f"is a DICOM file that lacks {', '.join(missing)}")
+  if int(dataset.get("NumberOfFrames") or 1) > 1:
+    raise RefusedFilm(f"has {int(dataset.NumberOfFrames)} frames; one film a file is expected")
+  if dataset.BitsAllocated not in (8, 16) or not 1 <= dataset.BitsStored <= dataset.BitsAllocated:
+    raise RefusedFilm("stores neither 8 nor 16 bits a pixel")
+  if not dataset.PhotometricInterpretation.startswith(("MONOCHROME", "RGB", "YBR")):
+    raise RefusedFilm("is neither grey nor RGB nor YBR")
+  if dataset.file_meta.TransferSyntaxUID.is_compressed:
+    size = _compressed_size(bytes(dataset.PixelData[:65536]))
+    width, height = int(dataset.Columns), int(dataset.Rows)
+    if size and size != (width, height):
+      raise RefusedFilm(f"says {width} x {height} pixels, and holds a compressed image of {size[0]} x {size[1]}")
+
+
+def _compressed_size(data: bytes) -> tuple[int, int] | None:
+  """Width and height in the header of a JPEG, JPEG-LS or JPEG 2000 stream; None where none is found."""
+  start = data.find(b"\xff\x4f\xff\x51")
+  if start >= 0 and len(data) >= start + 24:  # JPEG 2000: reference grid and its offset.
+    x1, y1, x0, y0 = struct.unpack(">4I", data[start + 8 : start + 24])
+    return x1 - x0, y1 - y0
+  i = data.find(b"\xff\xd8\xff") + 2
+  while 1 < i < len(data) - 9:
+    marker, length = data[i + 1], int.from_bytes(data[i + 2 : i + 4])
+    if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+      height, width = struct.unpack(">2H", data[i + 5 : i + 9])
+      return width, height
+    i += 2 + length
+  return None
+
+
+def _turn(dataset: Any) -> Turn:
+  """The turn that Patient Orientation asks for; none where it says nothing of use."""
+  try:
+    rightwards, downwards = (letters[0] for letters in dataset.get("PatientOrientation"))
+    return from_patient_orientation(rightwards, downwards)
+  except (TypeError, ValueError, IndexError):
+    return UPRIGHT
+
+
+def _remarks(dataset: Any) -> list[str]:
+  remarks = []
+  if str(dataset.get("Modality") or "").upper() not in _RADIOGRAPHS:
+    remarks.append("the file's Modality is not that of a radiograph")
+  if str(dataset.get("ViewPosition") or "").upper() in _LATERAL_VIEWS:
+    remarks.append("the file's View Position is lateral")
+  if dataset.get("PresentationIntentType") == "FOR PROCESSING":
+    remarks.append("the file is for processing, not for presentation")
+  return remarks

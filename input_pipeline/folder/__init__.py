@@ -1,0 +1,1 @@
+"""TFDS dataset of a folder of films and masks."""

@@ -1,0 +1,170 @@
+"""TFDS builder of a user's own folder of films and masks."""
+
+import collections
+import dataclasses
+import hashlib
+import io
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from input_pipeline import pixels
+from input_pipeline.grey_levels import to_grey
+
+SPLITS = ("train", "validation", "test")
+COHORTS = ("covid", "all")
+_LAYOUT = (
+  "expected {train,validation,test}/{images,masks}/NAME and, where there are such, lung_masks/NAME and negatives/NAME, "
+  "films without infection, which need no mask"
+)
+_NAMES_SHOWN = 5
+
+
+@dataclasses.dataclass
+class FolderConfig(tfds.core.BuilderConfig):
+  """A folder: its records lie apart from those of any other.
+
+  Attributes:
+    folder: that holds the splits.
+    with_negatives: whether films without infection are among the records.
+  """
+
+  folder: str = ""
+  with_negatives: bool = False
+
+
+class _Film(NamedTuple):
+  """Files of a film; it has no infection where `mask` is None."""
+
+  image: pathlib.Path
+  mask: pathlib.Path | None
+  lung_mask: pathlib.Path | None
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """Films and masks of any size and kind that `pixels` reads, kept as upright 8-bit grey PNG."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES = {"1.0.0": "First release."}
+  MANUAL_DOWNLOAD_INSTRUCTIONS = f"Name the folder with dataset.manual_dir; {_LAYOUT}."
+
+  @classmethod
+  def config_of(cls, cohort: str, folder: pathlib.Path) -> FolderConfig:
+    """The configuration of a folder."""
+    digest = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
+    return FolderConfig(name=f"{cohort}_{digest}", folder=str(folder), with_negatives=cohort == "all")
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    image = tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png")
+    features = {"image": image, "infection_mask": image, "id": tfds.features.Text()}
+    if any(pathlib.Path(self.builder_config.folder).glob("*/lung_masks")):
+      features["lung_mask"] = image
+    return self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(features),
+      supervised_keys=("image", "infection_mask"),
+      metadata=tfds.core.MetadataDict(),
+    )
+
+  def source(self, manual_dir: str) -> dict[str, object]:
+    """A fingerprint of the files, and the number of films of each split."""
+    films = self._films(pathlib.Path(manual_dir))
+    files = [file for listed in films.values() for film in listed.values() for file in film if file]
+    lines = (f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
+    fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return {"fingerprint": fingerprint, "counts": {split: {"films": len(films[split])} for split in films}}
+
+  def count_report(self) -> str:
+    """One sentence with the number of films of each split."""
+    counts = {split: info.num_examples for split, info in self.info.splits.items()}
+    return ", ".join(f"{split} {count:,} films" for split, count in counts.items())
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    films = self._films(pathlib.Path(dl_manager.manual_dir))
+    self.info.metadata["source"] = self.source(dl_manager.manual_dir)
+    return {split: self._generate_examples(listed) for split, listed in films.items()}
+
+  def _generate_examples(self, films: Mapping[str, _Film]) -> Iterator[tuple[str, dict[str, object]]]:
+    for name, film in films.items():
+      image = _read(film.image)
+      grey = np.ascontiguousarray(image.turn.apply(to_grey(image.values)))
+      example = {"image": _png(grey), "id": name, "infection_mask": _mask(film.mask, grey.shape)}
+      if "lung_mask" in self.info.features:
+        example["lung_mask"] = _mask(film.lung_mask, grey.shape)
+      yield name, example
+
+  def _films(self, folder: pathlib.Path) -> dict[str, dict[str, _Film]]:
+    """{split: {name: film}} of the splits that there are, in the order of their names.
+
+    Raises:
+      FileNotFoundError: there is no split.
+      ValueError: a split is empty, a film lacks its mask, or a mask its film; it names them.
+    """
+    splits = [split for split in SPLITS if (folder / split).is_dir()]
+    if not splits:
+      raise FileNotFoundError(f"{folder} has no split; {_LAYOUT}.")
+    films, problems = {}, []
+    for split in splits:
+      kinds = ("images", "masks", "negatives", "lung_masks")
+      images, masks, negatives, lungs = (_by_stem(folder / split / kind, problems) for kind in kinds)
+      films[split] = {name: _Film(file, masks.get(name), lungs.get(name)) for name, file in images.items()}
+      if self.builder_config.with_negatives:
+        films[split] |= {name: _Film(file, None, lungs.get(name)) for name, file in negatives.items()}
+      all_films = {**images, **negatives}
+      problems += _named(images.keys() - masks.keys(), f"films of {split}/images have no mask")
+      problems += _named(masks.keys() - images.keys(), f"masks of {split}/masks have no film")
+      problems += _named(images.keys() & negatives.keys(), f"films of {split} are in images and in negatives")
+      problems += _named(lungs.keys() - all_films.keys(), f"masks of {split}/lung_masks have no film")
+      if lungs:
+        problems += _named(films[split].keys() - lungs.keys(), f"films of {split} have no lung mask")
+      if not films[split]:
+        problems.append(f"{split} has no film")
+    if problems:
+      raise ValueError(f"{folder}: {'; '.join(problems)}. {_LAYOUT.capitalize()}; names match without their suffix.")
+    return films
+
+
+def _by_stem(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]:
+  """{stem: file} of a folder, hidden files left out; notes as a problem what is there twice."""
+  files = collections.defaultdict(list)
+  for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+    if file.is_file() and not file.name.startswith("."):
+      files[file.stem].append(file)
+  problems += _named({stem for stem, named in files.items() if len(named) > 1}, f"names in {folder} occur twice")
+  return {stem: named[0] for stem, named in files.items()}
+
+
+def _named(names: Sequence[str] | set[str], what: str) -> list[str]:
+  if not names:
+    return []
+  shown = sorted(names)[:_NAMES_SHOWN]
+  return [f"{len(names)} {what} ({', '.join(shown)}{', ...' if len(names) > len(shown) else ''})"]
+
+
+def _read(file: pathlib.Path) -> pixels.Picture:
+  try:
+    return pixels.decode(file.read_bytes())
+  except ValueError as error:
+    raise ValueError(f"{file} {error}.") from error
+
+
+def _mask(file: pathlib.Path | None, shape: tuple[int, int]) -> io.BytesIO:
+  """PNG of a mask; an empty one where there is no file."""
+  if file is None:
+    return _png(np.zeros(shape, np.uint8))
+  try:
+    mask = pixels.decode_mask(file.read_bytes())
+  except ValueError as error:
+    raise ValueError(f"{file} {error}.") from error
+  return _png(255 * mask.astype(np.uint8))
+
+
+def _png(values: np.ndarray) -> io.BytesIO:
+  """PNG file of a uint8 (H, W) array; TFDS itself would need TensorFlow to encode one."""
+  content = io.BytesIO()
+  Image.fromarray(values).save(content, format="PNG")
+  content.seek(0)
+  return content

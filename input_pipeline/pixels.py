@@ -1,0 +1,217 @@
+"""Files to pixels: the only place that decodes pictures, PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM.
+
+Training, evaluation and `predict` read films here, so that all see the same grey levels; so do masks. What a file
+is follows from its content, never from its name.
+"""
+
+import dataclasses
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from scipy import ndimage
+
+from input_pipeline.dicom import file, film
+from input_pipeline.limits import MAX_PIXELS, RefusedFilm, room_for
+from input_pipeline.turns import EXIF_TURNS, UPRIGHT, Turn
+
+# What is wrong with a file is said once, in the error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"RIFF", b"GIF8")
+_LOSSY = ("JPEG", "WEBP")
+_COLOUR = 10  # Mean difference of channels, in levels of 255, from which a picture counts as coloured.
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601.
+_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+_BITS_TAG, _PHOTOMETRIC_TAG, _ORIENTATION_TAG, _FORMAT_TAG = 258, 262, 274, 339
+# A soft mask has few pixels between these parts of white.
+_SOFT = (0.1, 0.9)
+_MOST_BETWEEN = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """A picture as its file holds it.
+
+  Attributes:
+    values: (H, W) of uint8, uint16, uint32, int32 or float32; brighter is higher.
+    turn: what brings the values upright, as far as the file says.
+    remarks: what is unusual about the file, in words.
+    is_lossy: whether its compression changes pixels.
+    is_dicom: whether the file is DICOM; its values are those that are displayed, uint8, bone white.
+  """
+
+  values: np.ndarray
+  turn: Turn = UPRIGHT
+  remarks: tuple[str, ...] = ()
+  is_lossy: bool = False
+  is_dicom: bool = False
+
+
+def is_picture(start: bytes) -> bool:
+  """Whether a file that begins like this, with 132 bytes or more, is one that is read here."""
+  return file.is_dicom(start) or _is_plain(start)
+
+
+def _is_plain(start: bytes) -> bool:
+  is_other_riff = start[:4] == b"RIFF" and start[8:12] != b"WEBP"
+  is_text = start[:2] == b"BM" and start[6:10] != b"\0\0\0\0"  # Reserved in a bitmap.
+  return start.startswith(_MAGIC) and not is_other_riff and not is_text
+
+
+def decode(content: bytes) -> Picture:
+  """The picture in a file's content: the first page of several; colours as grey, a palette by its colours.
+
+  Raises:
+    RefusedFilm: it is whole, but not read here.
+    ValueError: it is damaged or no picture; the message goes on after the file's name.
+  """
+  if file.is_dicom(content):
+    values, turn, remarks = film.decode(content)
+    return Picture(values, turn, remarks, is_dicom=True)
+  if not _is_plain(content):
+    raise ValueError("is no PNG, JPEG, TIFF, BMP, WebP, GIF or DICOM file")
+  try:
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image, room_for(*image.size):
+      remarks = []
+      if (pages := getattr(image, "n_frames", 1)) > 1:
+        remarks.append(f"has {pages} pages, of which the first is used")
+      # Of TIFF, Pillow brings the pixels upright itself.
+      orientation = None if image.format == "TIFF" else image.getexif().get(_ORIENTATION_TAG)
+      values, colours = _values(image, content)
+      turn = EXIF_TURNS.get(orientation, UPRIGHT)
+      return Picture(values, turn, (*remarks, *colours), image.format in _LOSSY)
+  except RefusedFilm:
+    raise
+  except Image.DecompressionBombError as error:  # Pillow comes first where a picture is several times too large.
+    raise RefusedFilm(f"is too large; up to {MAX_PIXELS // 10**6} million pixels are read") from error
+  except Exception as error:  # On damaged files, decoders raise errors of any kind.
+    reason = " ".join(str(error).split())[:100] or type(error).__name__
+    reason = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else reason
+    raise ValueError(f"is damaged: {reason}") from error
+
+
+def from_array(values: np.ndarray, name: str = "The film") -> Picture:
+  """The picture of an array (H, W), (H, W, 1) or (H, W, 3): bool, whole numbers, or floats from 0 to 1.
+
+  Raises:
+    ValueError: it is something else.
+  """
+  channels = values if values.ndim == 3 else values[..., None]
+  if channels.ndim != 3 or channels.shape[-1] not in (1, 3) or not values.size or values.dtype.kind not in "buif":
+    raise ValueError(
+      f"{name} is {values.dtype} of shape {values.shape}; expected (H, W), (H, W, 1) or (H, W, 3) of whole numbers, or "
+      "of floats from 0 to 1."
+    )
+  if values.dtype.kind == "f":
+    if not (values.min() >= 0 and values.max() <= 1):
+      raise ValueError(f"{name} has values from {values.min()} to {values.max()}; expected floats from 0 to 1.")
+    channels = np.round(255 * channels).astype(np.uint8)
+  elif values.dtype.kind != "b" and values.dtype != np.uint8:
+    channels = channels.astype(np.int64)
+    if channels.min() >= 0 and channels.max() < 2**16:
+      channels = channels.astype(np.uint16)
+  grey, remarks = _of_channels(channels)
+  return Picture(grey, remarks=remarks)
+
+
+def to_mask(picture: Picture) -> np.ndarray:
+  """bool (H, W), as stored, of the picture of a mask.
+
+  A mask has two levels, whichever they are, of which the lower one is background. A soft mask or one in JPEG, which has
+  more, is cut at half of white.
+
+  Raises:
+    ValueError: it is no mask; the message goes on after the file's name.
+  """
+  values = picture.values
+  levels = np.unique(values)
+  white = 1 if values.dtype.kind in "bf" else 2 ** max(8, int(levels[-1]).bit_length()) - 1
+  if len(levels) == 2:
+    return values == levels[1]
+  if len(levels) == 1 and levels[0] in (0, 1, white):
+    return values > 0
+  if picture.is_lossy and levels[-1] < _SOFT[0] * white:
+    return np.zeros(values.shape, bool)
+  low, high = _SOFT[0] * white, _SOFT[1] * white
+  between = (values > low) & (values < high)
+  # Where a label map has few levels, those between are areas, and not borders alone.
+  has_areas = len(levels) <= 4 and ndimage.binary_erosion(between, np.ones((5, 5))).any()
+  if levels[0] > low or levels[-1] < high or between.mean() > _MOST_BETWEEN or has_areas:
+    shown = ", ".join(f"{level:g}" for level in levels[:6]) + (", ..." if len(levels) > 6 else "")
+    raise ValueError(
+      f"is no mask: it has {len(levels)} levels ({shown}); expected two, or black and white with soft borders"
+    )
+  return values > white / 2
+
+
+def decode_mask(content: bytes) -> np.ndarray:
+  """bool (H, W), upright, of the file of a mask; see `to_mask`.
+
+  Raises:
+    ValueError: as `decode` and `to_mask`, or its channels differ.
+  """
+  picture = decode(content)
+  if any("colours" in remark for remark in picture.remarks):
+    raise ValueError("is no mask: its colours differ; expected black and white")
+  return np.ascontiguousarray(picture.turn.apply(to_mask(picture)))
+
+
+def _values(image: Image.Image, content: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Values (H, W), brighter is higher, and remarks about colours."""
+  if image.format == "PNG" and content[24] == 16 and content[25] in (2, 4, 6):
+    channels = _png_of_16_bits(content)
+  elif image.format == "TIFF" and max(image.tag_v2.get(_BITS_TAG, (1,))) > 8 and len(image.getbands()) > 1:
+    raise RefusedFilm("is a TIFF in colours of more than 8 bits; store it in grey")
+  elif image.mode.startswith(("I", "F")):
+    values = np.asarray(image)
+    if image.format == "TIFF" and image.mode == "I" and image.tag_v2.get(_FORMAT_TAG, (_UNSIGNED,))[0] == _UNSIGNED:
+      values = values.view(np.uint32)
+    values = values.astype(np.uint16) if image.format == "PNG" else values
+    # Pillow turns these round where they have 8 bits, and only there.
+    is_inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
+    return (_inverted(values) if is_inverted else values), ()
+  elif image.mode in ("1", "L", "LA", "La"):
+    return np.asarray(image if image.mode in ("1", "L") else image.getchannel(0)), ()
+  else:
+    channels = np.asarray(image.convert("RGB"))
+  return _of_channels(channels)
+
+
+def _of_channels(channels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Values (H, W) of channels (H, W, 1 or 3), and a remark where they differ by more than compression brings about."""
+  if (channels == channels[..., :1]).all():
+    return np.ascontiguousarray(channels[..., 0]), ()
+  highest = 255 if channels.dtype == np.uint8 else channels.max()
+  difference = np.ptp(channels[::4, ::4].astype(np.float32), axis=-1).mean()
+  values = np.round(channels @ _LUMA).astype(channels.dtype)
+  return values, ("is in colours",) if difference > _COLOUR * highest / 255 else ()
+
+
+def _inverted(values: np.ndarray) -> np.ndarray:
+  if values.dtype.kind == "u":
+    return 2 ** max(8, int(values.max()).bit_length()) - 1 - values
+  return values.max() + values.min() - values
+
+
+def _png_of_16_bits(content: bytes) -> np.ndarray:
+  """uint16 (H, W, 1 or 3) of a PNG of 16 bits with several channels, of which Pillow gives the upper 8 bits.
+
+  Pillow can be told that the bytes of a value come the other way round, and so gives the lower 8 bits, too. Grey with
+  opacity has four bytes a pixel, like 8 bits with four channels.
+  """
+
+  def bytes_as(mode: str, raw_mode: str) -> np.ndarray:
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+      image._mode = mode
+      image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
+      return np.asarray(image).astype(np.uint16)
+
+  if content[25] == 4:
+    pixels = bytes_as("RGBA", "RGBA")
+    return pixels[..., :1] * 256 + pixels[..., 1:2]
+  mode = "RGB" if content[25] == 2 else "RGBA"
+  high, low = bytes_as(mode, f"{mode};16B"), bytes_as(mode, f"{mode};16L")
+  return (high * 256 + low)[..., :3]
