@@ -1,20 +1,29 @@
 """What the README promises, run as it stands there."""
 
+import functools
 import re
 
 import matplotlib
 import numpy as np
+import pytest
 from PIL import Image
 
+from covseg.commands import COMMANDS
+from covseg.prediction import predictor
 from covseg.training import train
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
-_PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+DATASETS = (ROOT / "docs" / "dataset.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _blocks(page, language):
+  return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 def test_a_builder_of_ones_own_trains_by_configuration_alone(tiny_config, tmp_path, monkeypatch):
-  (builder,) = [block for block in _PYTHON if "GeneratorBasedBuilder" in block]
+  (builder,) = [block for block in _blocks(DATASETS, "python") if "GeneratorBasedBuilder" in block]
   assert len(builder.strip().splitlines()) <= 25
   (tmp_path / "my_films.py").write_text(builder)
   rng = np.random.default_rng(0)
@@ -28,7 +37,7 @@ def test_a_builder_of_ones_own_trains_by_configuration_alone(tiny_config, tmp_pa
         Image.fromarray(pixels).save(path)
 
   monkeypatch.chdir(tmp_path)
-  (command,) = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "my_films" in block]
+  (command,) = [block for block in _blocks(DATASETS, "sh") if "my_films" in block]
   for field, value in re.findall(r"--config\.([\w.]+)=(\w+)", command):
     tiny_config.update_from_flattened_dict({field: value})
   tiny_config.dataset.manual_dir = "films"
@@ -38,11 +47,11 @@ def test_a_builder_of_ones_own_trains_by_configuration_alone(tiny_config, tmp_pa
 
 
 def test_the_lines_for_a_notebook_work(whole_run, tmp_path, monkeypatch):
-  (lines,) = [block for block in _PYTHON if "covseg.load" in block]
+  (lines,) = [block for block in _blocks(README, "python") if "covseg.load" in block]
   matplotlib.use("Agg")
   monkeypatch.chdir(tmp_path)
-  (tmp_path / "runs").mkdir()
-  (tmp_path / "runs" / "unet").symlink_to(whole_run)
+  load = functools.partial(predictor.load, str(whole_run))
+  monkeypatch.setattr(predictor, "load", load)  # A small model in place of the one that ships.
   Image.fromarray(np.tile(np.arange(90, dtype=np.uint8), (70, 1))).save("film.png")
   names = {}
   exec(lines, names)
@@ -51,6 +60,30 @@ def test_the_lines_for_a_notebook_work(whole_run, tmp_path, monkeypatch):
   assert names["result"].mask.shape == (70, 90)
 
 
-def test_every_file_it_names_exists():
-  for path in re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r"configs/\w+\.py", README):
+def test_the_dataset_is_a_plain_tfds_dataset(real_data, tmp_path, monkeypatch):
+  (lines,) = [block for block in _blocks(DATASETS, "python") if "tfds.data_source" in block]
+  assert len([line for line in lines.splitlines() if line]) == 5
+  names = {}
+  exec(
+    lines.replace("FOLDER", str(real_data)).replace(
+      '"covid_qu_ex/covid",', f'"covid_qu_ex/covid", data_dir={str(tmp_path)!r},'
+    ),
+    names,
+  )
+  assert len(names["films"]) == 1864
+  assert names["films"][0]["infection_mask"].shape == (256, 256, 1)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_and_command_that_a_page_names_exists(page):
+  text = page.read_text()
+  for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+    assert (page.parent / path).exists(), path
+  for path in re.findall(r"configs/[\w/]+\.py", text):
     assert (ROOT / path).exists(), path
+  for command in re.findall(r"python -m covseg ([\w-]+)", text):
+    assert command in COMMANDS, command
+
+
+def test_the_readme_is_short():
+  assert len(README.splitlines()) <= 120

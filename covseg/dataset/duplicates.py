@@ -84,7 +84,8 @@ def find_duplicates(images: np.ndarray) -> list[Pair]:
     candidates, (correlation, x, y, scale) = candidates[good], (values[good] for values in fits)
   x, y = (shift * images.shape[1] / _FINE for shift in (x, y))
   for (i, j, mirrored), *found in zip(candidates.tolist(), correlation, x, y, scale, strict=True):
-    pair = Pair(i, j, *map(float, found), bool(mirrored), is_exact=False)
+    correlation_of_pair, shift_x, shift_y, scale_of_pair = map(float, found)
+    pair = Pair(i, j, correlation_of_pair, shift_x, shift_y, scale_of_pair, bool(mirrored), is_exact=False)
     pairs[i, j] = max(pairs.get((i, j), pair), pair, key=lambda pair: pair.correlation)
   return sorted(pairs.values(), key=lambda pair: -pair.correlation)
 

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from covseg.drawing import pictures
 from covseg.drawing.figure_style import COLORS, STYLE, WIDTH, files
@@ -97,7 +98,7 @@ def _training(history: Sequence[Mapping[str, Any]]) -> Picture:
   def plot(axes: Sequence[Axes]) -> None:
     for ax, name in zip(axes, ("train_loss", "val_dice"), strict=True):
       ax.plot([line["epoch"] for line in history], [line[name] for line in history])
-      ax.xaxis.get_major_locator().set_params(integer=True)
+      ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes[0].set(title="Training loss", xlabel="epoch", ylabel="loss")
     axes[1].set(title="Validation Dice, mean per image", xlabel="epoch", ylabel="Dice")
 

@@ -31,12 +31,13 @@ class DenseNet121(nn.Module):
         new = _DenseLayer(name=f"features_denseblock{block}_denselayer{layer}")(x, train)
         x = jnp.concatenate([x, new], axis=-1)
       if block == len(_LAYERS):
-        return [*features, norm(x, train, "features_norm5")]
+        break
       x = nn.relu(norm(x, train, f"features_transition{block}_norm"))
       features.append(x)
       x = conv(x, x.shape[-1] // 2, 1, name=f"features_transition{block}_conv")
       b, h, w, c = x.shape
       x = x.reshape(b, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
+    return [*features, norm(x, train, "features_norm5")]
 
   @staticmethod
   def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,0 +1,106 @@
+"""A folder of a user's own films and masks as a dataset."""
+
+import numpy as np
+import pytest
+
+from configs import default
+from input_pipeline import datasets
+from input_pipeline.films import FilmReader, Films, load_films
+from tests.film_makers import film, picture
+
+
+@pytest.fixture
+def config(tmp_path):
+  config = default.get_config().dataset
+  config.name, config.data_dir = "folder", str(tmp_path / "records")
+  return config
+
+
+def _mask(i):
+  mask = np.zeros((40, 40), np.uint8)
+  mask[i : i + 9, 5:20] = 255
+  return mask
+
+
+def _write(folder, splits=("train", "validation"), count=3):
+  for split in splits:
+    for kind in ("images", "masks"):
+      (folder / split / kind).mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+      (folder / split / "images" / f"{folder.name}{i}.jpg").write_bytes(picture(film(40), "JPEG", quality=95))
+      (folder / split / "masks" / f"{folder.name}{i}.png").write_bytes(picture(_mask(i)))
+  return folder
+
+
+def _load(config, folder, split="train"):
+  """The films of a split, in the order of their names."""
+  config.manual_dir = str(folder)
+  films = load_films(FilmReader(datasets.prepare(config), split, config, 40))
+  order = np.argsort(films.ids)
+  lung_masks = None if films.lung_masks is None else films.lung_masks[order]
+  return Films(films.images[order], films.masks[order], lung_masks, sorted(films.ids), films.labels)
+
+
+def test_films_and_masks_match_by_stem(config, tmp_path):
+  films = _load(config, _write(tmp_path / "a"))
+  assert films.ids == ["a0", "a1", "a2"] and films.lung_masks is None
+  assert all((mask == (_mask(i) > 0)).all() for i, mask in enumerate(films.masks))
+  assert np.abs(films.images[0].astype(int) - film(40)).mean() < 3
+  assert set(datasets.prepare(config).info.splits) == {"train", "validation"}  # A split that is not there is not there.
+
+
+def test_films_without_infection_need_no_mask(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  (folder / "train" / "negatives").mkdir()
+  (folder / "train" / "negatives" / "healthy.png").write_bytes(picture(film(40)))
+  assert len(_load(config, folder)) == 3
+  config.cohort = "all"
+  films = _load(config, folder)
+  assert films.ids[-1] == "healthy" and not films.masks[-1].any() and len(films) == 4
+
+
+def test_lung_masks_are_read_where_there_are_some(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  for split in ("train", "validation"):
+    (folder / split / "lung_masks").mkdir()
+    for i in range(3):
+      (folder / split / "lung_masks" / f"a{i}.png").write_bytes(picture(255 - _mask(i)))
+  assert (_load(config, folder).lung_masks[1] == (_mask(1) == 0)).all()
+
+
+def test_another_folder_has_its_own_records(config, tmp_path):
+  first, second = _write(tmp_path / "a"), _write(tmp_path / "b")
+  assert _load(config, first).ids[0] == "a0"
+  assert _load(config, second).ids[0] == "b0"
+  (first / "train" / "masks" / "a0.png").write_bytes(picture(_mask(20)))
+  assert (_load(config, first).masks[0] == (_mask(20) > 0)).all()  # Changed files are read again.
+
+
+def test_one_error_counts_and_names_what_does_not_match(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  (folder / "train" / "masks" / "a1.png").unlink()
+  (folder / "validation" / "images" / "a2.jpg").unlink()
+  (folder / "test" / "images").mkdir(parents=True)
+  with pytest.raises(ValueError) as error:
+    _load(config, folder)
+  for part in (
+    "1 films of train/images have no mask (a1)",
+    "1 masks of validation/masks have no film (a2)",
+    "test has no film",
+  ):
+    assert part in str(error.value)
+
+
+def test_a_folder_without_splits_says_what_is_expected(config, tmp_path):
+  (tmp_path / "a").mkdir()
+  with pytest.raises(FileNotFoundError, match=r"has no split; expected .*images,masks"):
+    _load(config, tmp_path / "a")
+
+
+def test_a_mask_of_another_size_is_scaled_and_it_is_said(config, tmp_path, caplog):
+  folder = _write(tmp_path / "a")
+  (folder / "train" / "masks" / "a1.png").write_bytes(picture(_mask(1).repeat(2, axis=0).repeat(2, axis=1)))
+  with caplog.at_level("WARNING"):
+    films = _load(config, folder)
+  assert (films.masks[1] == (_mask(1) > 0)).all()
+  assert "1 of 3 films (a1)" in caplog.text

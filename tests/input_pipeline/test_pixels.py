@@ -1,0 +1,165 @@
+"""Files of every kind to the same pixels, and what is a mask."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from covseg.prediction.reading import film_files
+from input_pipeline import films, pixels
+from input_pipeline.grey_levels import to_grey
+from tests.film_makers import dicom, film, picture
+
+FILM = film(96)
+MASK = np.zeros((96, 96), bool)
+MASK[30:60, 20:50] = MASK[70:75, 60:90] = True
+
+
+def _scaled(bits):
+  """The film with `bits` bits a pixel, uint16: the levels of 8 bits, repeated below."""
+  return (FILM.astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint16)
+
+
+def _saved(image, format, **options):
+  file = io.BytesIO()
+  image.save(file, format, **options)
+  return file.getvalue()
+
+
+def _png_of_16_bits(channels):
+  """A PNG of (H, W, C) uint16, written by hand."""
+  height, width, count = channels.shape
+  rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in channels)
+  header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[count], 0, 0, 0)
+
+  def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+  return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def _exif(orientation):
+  exif = Image.Exif()
+  exif[274] = orientation
+  return exif
+
+
+def _inverted_palette():
+  """The film as indices into a palette that goes from white to black."""
+  image = Image.frombytes("P", FILM.shape[::-1], (255 - FILM).tobytes())
+  image.putpalette(np.arange(255, -1, -1, dtype=np.uint8).repeat(3).tobytes())
+  return _saved(image, "PNG")
+
+
+_WINDOW = {"BitsStored": 12, "HighBit": 11, "WindowCenter": 2048, "WindowWidth": 4096}
+_FILES = {
+  "8 bits": (picture(FILM), 0),
+  "12 bits": (picture(_scaled(12)), 1),
+  "14 bits": (picture(_scaled(14)), 1),
+  "16 bits": (picture(_scaled(16)), 1),
+  "RGB": (_saved(Image.fromarray(FILM).convert("RGB"), "PNG"), 0),
+  "LA": (_saved(Image.fromarray(FILM).convert("LA"), "PNG"), 0),
+  "palette": (_inverted_palette(), 0),
+  "16-bit RGB": (_png_of_16_bits(np.repeat(_scaled(16)[..., None], 3, -1)), 1),
+  "12 bits in LA": (_png_of_16_bits(np.stack([_scaled(12), np.full(FILM.shape, 65535)], -1).astype(np.uint16)), 1),
+  "TIFF": (_saved(Image.fromarray(_scaled(12)), "TIFF"), 1),
+  "JPEG": (picture(FILM, "JPEG", quality=100), 3),
+  "turned JPEG": (_saved(Image.fromarray(np.rot90(FILM, 2)), "JPEG", quality=100, exif=_exif(3)), 3),
+  "BMP": (picture(FILM, "BMP"), 0),
+  "WebP": (_saved(Image.fromarray(FILM).convert("RGB"), "WEBP", lossless=True), 1),
+  "DICOM": (dicom(_scaled(12), **_WINDOW), 1),
+}
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_training_and_predict_see_one_film_however_it_is_stored(name):
+  content, tolerance = _FILES[name]
+  trained = films._picture(content, "film")
+  trained = trained.turn.apply(to_grey(trained.values))
+  predicted = film_files.decode(content)
+  predicted = predicted.turn.apply(predicted.pixels)
+  assert np.array_equal(trained, predicted)
+  assert np.abs(trained.astype(int) - FILM).max() <= tolerance
+
+
+def test_whole_numbers_of_32_bits_do_not_wrap():
+  values = FILM.astype(np.uint32) * 2**24
+  image = Image.frombuffer("I", FILM.shape[::-1], values.tobytes(), "raw", "I", 0, 1)
+  content = bytearray(_saved(image, "TIFF"))
+  content = bytes(content.replace(struct.pack("<HHI", 339, 3, 1) + b"\2\0", struct.pack("<HHI", 339, 3, 1) + b"\1\0"))
+  grey = to_grey(pixels.decode(content).values)
+  assert np.corrcoef(grey.ravel(), FILM.ravel())[0, 1] > 0.999
+
+
+def test_a_few_bright_pixels_do_not_decide_the_grey_levels():
+  outlying = _scaled(12).copy()
+  outlying[0, :4] = 65535
+  assert np.abs(to_grey(outlying)[1:].astype(int) - FILM[1:]).max() <= 1
+  values = FILM.astype(np.float32)
+  expected = to_grey(values)
+  values[0, 0] = 1e9
+  assert np.abs(to_grey(values)[1:].astype(int) - expected[1:]).max() <= 2
+
+
+def test_of_several_pages_the_first_is_read_and_it_is_said():
+  pages = [Image.fromarray(FILM), Image.fromarray(255 - FILM)]
+  found = pixels.decode(_saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+  assert np.array_equal(found.values, FILM)
+  assert found.remarks == ("has 2 pages, of which the first is used",)
+
+
+def _palette(mask):
+  image = Image.frombytes("P", mask.shape[::-1], (~mask).astype(np.uint8).tobytes())
+  image.putpalette([255, 255, 255, 0, 0, 0])
+  return _saved(image, "PNG")
+
+
+_MASKS = {
+  "0 and 255": picture(MASK.astype(np.uint8) * 255),
+  "0 and 1": picture(MASK.astype(np.uint8)),
+  "7 and 9": picture(MASK.astype(np.uint8) * 2 + 7),
+  "1 bit": _saved(Image.fromarray(MASK), "PNG"),
+  "16 bits": picture(MASK.astype(np.uint16) * 65535),
+  "JPEG": picture(MASK.astype(np.uint8) * 255, "JPEG", quality=75),
+  "palette": _palette(MASK),
+  "RGB": _saved(Image.fromarray(MASK.astype(np.uint8) * 255).convert("RGB"), "PNG"),
+  "turned": _saved(Image.fromarray(np.rot90(MASK, 2).astype(np.uint8) * 255), "JPEG", quality=95, exif=_exif(3)),
+}
+
+
+@pytest.mark.parametrize("name", _MASKS)
+def test_a_mask_has_two_levels_whichever_they_are(name):
+  assert np.array_equal(pixels.decode_mask(_MASKS[name]), MASK)
+
+
+def test_a_soft_mask_is_cut_at_half_of_white():
+  large = Image.fromarray(MASK.astype(np.uint8) * 255).resize((40, 40), Image.Resampling.BILINEAR)
+  assert np.array_equal(pixels.decode_mask(_saved(large, "PNG")), np.asarray(large) > 127)
+
+
+def test_empty_and_full_masks():
+  empty = np.zeros((8, 8), np.uint8)
+  assert not pixels.decode_mask(picture(empty)).any()
+  assert pixels.decode_mask(picture(empty + 255)).all()
+  assert not pixels.decode_mask(picture(empty, "JPEG")).any()
+
+
+@pytest.mark.parametrize("levels", [(0, 1, 2), (0, 128, 255), (0, 85, 170, 255)])
+def test_a_label_map_is_no_mask(levels):
+  labels = np.zeros((90, 90), np.uint8)
+  for i, level in enumerate(levels):
+    labels[20 * i : 20 * i + 20, 10:30] = level
+  with pytest.raises(ValueError, match=r"is no mask: it has \d levels \(0, "):
+    pixels.decode_mask(picture(labels))
+  with pytest.raises(ValueError, match="is no mask: it has 256 levels"):
+    pixels.decode_mask(picture(np.arange(256, dtype=np.uint8).repeat(8).reshape(32, 64)))
+
+
+def test_a_coloured_mask_is_refused():
+  colours = np.zeros((8, 8, 3), np.uint8)
+  colours[2:5, 2:5, 0] = 255
+  with pytest.raises(ValueError, match="colours differ"):
+    pixels.decode_mask(picture(colours))
