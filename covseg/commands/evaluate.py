@@ -20,6 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--duplicates", help="CSV file of near-duplicates, to evaluate without them as well")
   parser.add_argument("--films", default="", help="ids of films, separated by commas, for a figure of their own")
   parser.add_argument(
+    "--robustness", action="store_true", help="evaluate films of worse quality, too, which takes 31 times as long"
+  )
+  parser.add_argument("--every", type=int, default=1, help="with --robustness: change every N-th film only")
+  parser.add_argument(
     "--output", help="folder of the results; default: evaluation/SPLIT in the workdir or the folder of masks"
   )
 
@@ -40,6 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
       threshold=arguments.threshold,
       duplicates=arguments.duplicates,
       chosen_films=[film_id for film_id in arguments.films.split(",") if film_id],
+      robustness=arguments.robustness,
+      every=arguments.every,
       output=arguments.output,
     )
   )

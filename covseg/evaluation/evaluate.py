@@ -75,13 +75,17 @@ class Evaluator:
       probabilities.extend(np.asarray(self._apply(variables, batch)[1]["infection"])[:num_real])
     return pictures.panel(self.films.images[chosen], masks, np.stack(probabilities) > self._threshold)
 
-  def predict(self, variables: Any, title: str) -> Predictions:
-    """What the network says of all films; shows its progress under a title."""
+  def predict(self, variables: Any, title: str, images: np.ndarray | None = None) -> Predictions:
+    """What the network predicts for all films, or for other images, uint8 (N, h, w), in their place.
+
+    Shows its progress under a title, if that is not empty.
+    """
+    images = self.films.images if images is None else images
     shape = self.films.masks.shape
     masks, probabilities, lung_masks = np.empty(shape, bool), np.empty(shape, np.float16), None
     done = 0
-    with tqdm(desc=title, total=len(self.films), unit="film", disable=None) as bar:
-      for batch, num_real in eval_batches(self.films.images, self.films.masks, self._batch_size):
+    with tqdm(desc=title, total=len(self.films), unit="film", disable=None if title else True) as bar:
+      for batch, num_real in eval_batches(images, self.films.masks, self._batch_size):
         found = {head: np.asarray(p)[:num_real] for head, p in self._apply(variables, batch)[1].items()}
         films = slice(done, done + num_real)
         masks[films] = found["infection"] > self._threshold
@@ -113,6 +117,7 @@ def evaluate(
   validation: tuple[Films, Predictions] | None = None,
   near_duplicates: np.ndarray | None = None,
   chosen_films: Sequence[str] = (),
+  robust: dict[str, Any] | None = None,
 ) -> None:
   """Assesses predictions for the films of a split, prints the figures, and writes all there is into a folder.
 
@@ -125,6 +130,7 @@ def evaluate(
       such set. On the validation split, it is chosen there.
     near_duplicates: bool (N,), the films that resemble a training film; None where it is not known.
     chosen_films: ids of films for a figure of their own.
+    robust: what `robustness.assess` returns; None where changed films were not evaluated.
   """
   if not devices.is_main_process():
     return
@@ -132,4 +138,5 @@ def evaluate(
     validation = films, predictions
   chosen = choose_threshold(*validation, "validation") if validation else None
   assessment = assess(films, predictions, chosen, near_duplicates)
+  assessment.summary["robustness"] = robust
   results.write(folder, films, predictions, assessment, origin, chosen_films)

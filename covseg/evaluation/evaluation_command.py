@@ -3,14 +3,18 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg.evaluation import evaluate, near_duplicates, predictions
+from covseg.evaluation import evaluate, near_duplicates, predictions, robustness
 from covseg.evaluation.assessment import Origin
 from covseg.runtime import compilation, devices
 from covseg.trained import trained_model
+from covseg.trained.trained_model import TrainedModel
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, Films, load_films
@@ -30,6 +34,8 @@ class Request:
     threshold: the probability above which a pixel is infected; None for that of the configuration.
     duplicates: CSV file of near-duplicates; None for no such list.
     chosen_films: ids of films for a figure of their own.
+    robustness: whether to evaluate changed films as well, which takes 31 times as long.
+    every: with `robustness`, every N-th film alone is changed.
     output: folder of the results; None for evaluation/<split> in the workdir, or in the folder of masks, and
       for evaluation/<model>/<split> here where the model is a file.
   """
@@ -42,6 +48,8 @@ class Request:
   threshold: float | None = None
   duplicates: str | None = None
   chosen_films: Sequence[str] = ()
+  robustness: bool = False
+  every: int = 1
   output: str | None = None
 
 
@@ -78,6 +86,7 @@ def run(request: Request) -> None:
     found, on_validation = predictions.read_folder(source, films, request.threshold), None
     threshold = None if found.probabilities is None else request.threshold
     origin = Origin(request.split, threshold, str(source), config)
+  robust = _robustness(trained, mesh, request) if trained and request.robustness else None
   evaluate.evaluate(
     films,
     found,
@@ -86,7 +95,24 @@ def run(request: Request) -> None:
     validation=on_validation,
     near_duplicates=duplicates,
     chosen_films=request.chosen_films,
+    robust=robust,
   )
+
+
+def _robustness(trained: TrainedModel, mesh: Mesh, request: Request) -> dict[str, Any]:
+  """Figures for changed films; they are changed at the size of the comparison, not at the network's."""
+  config = trained.config
+  builder = datasets.prepare(config.dataset)
+  films = load_films(FilmReader(builder, request.split, config.dataset, config.eval.image_size))
+  images, masks = films.images[:: request.every], films.masks[:: request.every]
+  ids = films.ids[:: request.every]
+  blank = np.zeros((len(ids), config.image_size, config.image_size), np.uint8)
+  evaluator = evaluate.Evaluator(config, trained.network, mesh, Films(blank, masks, None, ids, [""] * len(ids)))
+
+  def predict(seen: np.ndarray) -> np.ndarray:
+    return evaluator.predict(trained.variables, "", seen).masks
+
+  return {"every": request.every, **robustness.assess(predict, images, masks, config.image_size)}
 
 
 def _folder(request: Request) -> pathlib.Path:

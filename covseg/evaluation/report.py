@@ -21,6 +21,7 @@ from covseg.drawing import pictures
 from covseg.evaluation.assessment import Origin, empty_and_full
 from covseg.evaluation.figures import Picture
 from covseg.evaluation.measures import MEASURES
+from covseg.evaluation.robustness import CHANGES
 from input_pipeline.films import Films
 
 _OF_FILMS = {"sensitivity": ("Sensitivity", 3), "specificity": ("Specificity", 3), "auc": ("AUC", 3)}
@@ -84,6 +85,7 @@ def html(
     tolerance=f"{summary['surface_tolerance_px']:g}",
     calibration=_calibration(summary),
     severity=_severity(summary),
+    robustness=_robustness(summary),
     figures="\n".join(_figure(picture) for picture in figures),
     sort_options="".join(
       f'<option value="{_key(name)}">{heading}</option>' for name, heading in {**_SORTED_BY, "id": "name"}.items()
@@ -179,6 +181,20 @@ def _severity(summary: Mapping[str, Any]) -> str:
     f"{predicted}. Right and left are the patient's; the zones are thirds of "
     "a lung's height. Limits of agreement: 1.96 standard deviations about the bias.</p>"
   )
+
+
+def _robustness(summary: Mapping[str, Any]) -> str:
+  found = summary.get("robustness")
+  if not found:
+    return "<p>Not evaluated; <code>--robustness</code> does it.</p>"
+  columns = {"dice": "Dice", "sensitivity": "Sensitivity", "specificity": "Specificity", "area_auc": "AUC of the area"}
+  rows = [("As they are", found["clean"]), ("Mean over all changes", found["mean"])]
+  for row in found["changes"]:
+    unit = CHANGES[row["change"]][0]
+    rows.append((f"{row['change'].replace('_', ' ').capitalize()}, {row['severity']:.3g} {unit}", row))
+  cells = [[name, *(_number(row[key], 3) for key in columns)] for name, row in rows]
+  some = "" if found["every"] == 1 else f", every {found['every']}. film"
+  return _table(f"Films of worse quality, per image{some}", ["Change", *columns.values()], cells)
 
 
 def _figure(picture: Picture) -> str:

@@ -1,0 +1,144 @@
+"""What a model does with films of worse quality: `python -m covseg evaluate --robustness`.
+
+Each film is changed at the size of the comparison, before it is scaled to the network, as noise, compression and
+exposure differ between hospitals. Seeded: the same films are changed in the same way in every run. After ImageNet-C
+(Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261). Shot noise, equalisation, frames and text are in no
+augmentation of this project.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from tqdm import tqdm
+
+from covseg import metrics
+from covseg.evaluation import statistics
+from input_pipeline.films import resize_image
+
+Change = Callable[[Image.Image, float, np.random.Generator], Image.Image]
+
+
+def _noise(film: Image.Image, levels: float, rng: np.random.Generator) -> Image.Image:
+  return _image(np.asarray(film) + rng.normal(0, levels, film.size[::-1]))
+
+
+def _shot_noise(film: Image.Image, photons: float, rng: np.random.Generator) -> Image.Image:
+  """A white pixel has `photons` photons on average."""
+  return _image(rng.poisson(np.asarray(film) / 255 * photons) / photons * 255)
+
+
+def _jpeg(film: Image.Image, quality: float, rng: np.random.Generator) -> Image.Image:
+  file = io.BytesIO()
+  film.save(file, "JPEG", quality=int(quality))
+  return Image.open(file)
+
+
+def _blur(film: Image.Image, pixels: float, rng: np.random.Generator) -> Image.Image:
+  return film.filter(ImageFilter.GaussianBlur(pixels))
+
+
+def _resolution(film: Image.Image, side: float, rng: np.random.Generator) -> Image.Image:
+  small = film.resize((int(side), int(side)), Image.Resampling.BILINEAR)
+  return small.resize(film.size, Image.Resampling.BILINEAR)
+
+
+def _gamma(film: Image.Image, exponent: float, rng: np.random.Generator) -> Image.Image:
+  return _image(255 * (np.asarray(film) / 255) ** exponent)
+
+
+def _contrast(film: Image.Image, factor: float, rng: np.random.Generator) -> Image.Image:
+  pixels = np.asarray(film, np.float32)
+  return _image(pixels.mean() + factor * (pixels - pixels.mean()))
+
+
+def _equalised(film: Image.Image, part: float, rng: np.random.Generator) -> Image.Image:
+  return Image.blend(film, ImageOps.equalize(film), part)
+
+
+def _frame(film: Image.Image, part: float, rng: np.random.Generator) -> Image.Image:
+  framed = film.copy()
+  pixels = round(part * film.width)
+  ImageDraw.Draw(framed).rectangle((0, 0, film.width - 1, film.height - 1), outline=0, width=pixels)
+  return framed
+
+
+def _text(film: Image.Image, size: float, rng: np.random.Generator) -> Image.Image:
+  written = film.copy()
+  x, y = rng.integers(0, film.width // 2, 2).tolist()
+  ImageDraw.Draw(written).text((x, y), "PORTABLE  R", fill=255, font_size=size)
+  return written
+
+
+# Name, unit, severities from mild to strong, function.
+CHANGES: dict[str, tuple[str, tuple[float, ...], Change]] = {
+  "noise": ("levels", (3, 8, 15), _noise),
+  "shot_noise": ("photons", (1000, 250, 60), _shot_noise),
+  "jpeg": ("quality", (70, 50, 15), _jpeg),
+  "blur": ("px", (0.5, 1, 2), _blur),
+  "resolution": ("px", (192, 128, 96), _resolution),
+  "gamma": ("", (0.5, 1.5, 2), _gamma),
+  "contrast": ("", (0.6, 0.8, 1.4), _contrast),
+  "equalised": ("part", (1 / 3, 2 / 3, 1), _equalised),
+  "frame": ("part of the side", (0.03, 0.06, 0.1), _frame),
+  "text": ("px", (10, 18, 28), _text),
+}
+
+
+def changed(images: np.ndarray, name: str, severity: float) -> Iterator[np.ndarray]:
+  """Each of the images, uint8 (N, H, W), changed: uint8 (H, W)."""
+  function = CHANGES[name][2]
+  for i, image in enumerate(images):
+    yield np.asarray(function(Image.fromarray(image), severity, np.random.default_rng((i, 0))))
+
+
+def assess(
+  predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, masks: np.ndarray, image_size: int
+) -> dict[str, Any]:
+  """Figures of a model for films as they are and under each change.
+
+  Args:
+    predict: masks, bool (N, H, W), of the network's images, uint8 (N, h, w).
+    images: uint8 (N, H, W).
+    masks: bool (N, H, W), the truth.
+    image_size: side of the network's images.
+
+  Returns:
+    {"clean": figures, "changes": [{"change", "severity", **figures}, ...], "mean": figures over all changes}. Figures
+    are per-image "dice" over films with an infection; "sensitivity" and "specificity" of any infected pixel, and
+    "area_auc" of the infected area, over all films; None where they are undefined.
+  """
+
+  def figures(films: Iterator[np.ndarray]) -> dict[str, float | None]:
+    seen = np.stack([resize_image(film, image_size) for film in films])
+    return _figures(predict(seen), masks)
+
+  found: dict[str, Any] = {"clean": figures(iter(images)), "changes": []}
+  planned = [(name, severity) for name, (_, severities, _) in CHANGES.items() for severity in severities]
+  for name, severity in tqdm(planned, "robustness", unit="change", disable=None):
+    row = {"change": name, "severity": severity, **figures(changed(images, name, severity))}
+    found["changes"].append(row)
+  found["mean"] = {
+    name: None if value is None else float(np.mean([row[name] for row in found["changes"]]))
+    for name, value in found["clean"].items()
+  }
+  return found
+
+
+def _figures(predicted: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
+  counts = np.asarray(metrics.confusion_counts(predicted, masks), np.int64)
+  tp, fp, fn, _ = counts.T
+  infected, called = tp + fn > 0, tp + fp > 0
+  auc = float(statistics.auc(tp + fp, infected)(np.ones((1, len(counts))))[0])
+  return {
+    "dice": float(metrics.dice(counts[infected]).mean()) if infected.any() else None,
+    "sensitivity": float(called[infected].mean()) if infected.any() else None,
+    "specificity": float(1 - called[~infected].mean()) if not infected.all() else None,
+    "area_auc": None if np.isnan(auc) else auc,
+  }
+
+
+def _image(pixels: np.ndarray) -> Image.Image:
+  return Image.fromarray(np.clip(np.round(pixels), 0, 255).astype(np.uint8))
