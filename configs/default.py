@@ -153,8 +153,8 @@ def get_config() -> ConfigDict:
   # In a film that has an infection with a smaller probability than this, by the presence head, infection is
   # no likelier at any pixel than that; 0 where films are known to have one.
   evaluation.least_presence = 0.0
-  # In a lung that is infected with a smaller probability than this, by the involvement head, infection is no
-  # likelier at any pixel than that; 0 for never.
+  # In a film neither of whose lungs is infected with at least this probability, by the involvement head, infection is
+  # no likelier at any pixel than that; 0 where films are known to have one.
   evaluation.least_involvement = 0.0
   # Infection is no likelier than lung; takes a lung head.
   evaluation.lung_only = False

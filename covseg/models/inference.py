@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from covseg.configuration import check_ranges
-from covseg.models import blocks
 
 _RANGES = {"image_size": (16, None), "batch_size": (1, None), "least_presence": (0, 1), "least_involvement": (0, 1)}
 _HEAD_OF = {"lung_only": "lung", "least_presence": "presence", "least_involvement": "involvement"}
@@ -36,8 +35,8 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     model: the network.
     config: `config.eval`. flip: average over the films and their mirror images. lung_only: infection is
       no likelier than lung. least_presence: in films of which the presence head says with a smaller
-      probability that they have an infection, it is no likelier than that. least_involvement: the same of each
-      lung, by the involvement head.
+      probability that they have an infection, it is no likelier than that. least_involvement: the same by the
+      involvement head, of the lung that is likelier to be infected.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
   """
@@ -45,18 +44,12 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   if config.flip:
     mirrored = model.apply(variables, inputs[:, :, ::-1], train=False)
     logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
-  presence = logits.pop("presence", None)
-  if presence is not None:
-    is_unlikely = jax.nn.sigmoid(presence) < config.least_presence
-    bounded = jnp.minimum(logits["infection"], presence)
-    logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
-  involvement = logits.pop("involvement", None)
-  if involvement is not None:
-    is_right = blocks.split_lungs(jax.nn.sigmoid(logits["lung"]))[..., 1:] > 0
-    of_lung = jnp.where(is_right, involvement[:, :, 1:], involvement[:, :, :1])  # (B, H, W, 1)
-    is_unlikely = jax.nn.sigmoid(of_lung) < config.least_involvement
-    bounded = jnp.minimum(logits["infection"], of_lung)
-    logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
+  for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
+    if head in logits:
+      of_film = logits.pop(head).max(axis=(1, 2), keepdims=True)  # (B, 1, 1, 1), of the worse lung.
+      is_unlikely = jax.nn.sigmoid(of_film) < least
+      bounded = jnp.minimum(logits["infection"], of_film)
+      logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   logits = {head: x[..., 0] for head, x in logits.items()}

@@ -1,0 +1,67 @@
+"""Films of worse quality: how they are changed, and what is measured on them."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from PIL import Image
+
+from covseg.evaluation import evaluation_command, robustness
+from tests.film_makers import film
+
+FILMS = np.stack([film(256), np.roll(film(256), 9, axis=1)])
+
+
+def _changed(name, severity):
+  return np.stack(list(robustness.changed(FILMS, name, severity)))
+
+
+@pytest.mark.parametrize("name", robustness.CHANGES)
+def test_changes_are_equal_from_run_to_run_and_grow_with_severity(name):
+  severities = robustness.CHANGES[name][1]
+  assert len(severities) == 3
+  first = [_changed(name, severity) for severity in severities]
+  for severity, before in zip(severities, first, strict=True):
+    assert before.shape == FILMS.shape and before.dtype == np.uint8
+    assert np.array_equal(_changed(name, severity), before)
+    assert not np.array_equal(before, FILMS)
+  if name not in ("gamma", "contrast"):  # These go both ways.
+    errors = [np.abs(x.astype(int) - FILMS).mean() for x in first]
+    assert errors == sorted(errors)
+
+
+def test_noise_has_its_deviation_and_jpeg_is_pillows():
+  grey = np.full((1, 200, 200), 128, np.uint8)
+  (noisy,) = robustness.changed(grey, "noise", 8)
+  assert noisy.std() == pytest.approx(8, rel=0.02)
+  (shot,) = robustness.changed(grey, "shot_noise", 250)
+  assert shot.std() == pytest.approx(np.sqrt(128 / 255 / 250) * 255, rel=0.04)  # Rounded to whole levels.
+  file = io.BytesIO()
+  Image.fromarray(FILMS[0]).save(file, "JPEG", quality=15)
+  assert np.array_equal(_changed("jpeg", 15)[0], np.asarray(Image.open(file)))
+
+
+def test_figures_are_those_of_other_libraries():
+  rng = np.random.default_rng(0)
+  masks = rng.random((12, 8, 8)) < np.repeat([0.3, 0.0], 6)[:, None, None]
+  images = rng.integers(0, 256, (12, 8, 8), dtype=np.uint8)
+  predicted = (images > 240) & (rng.random((12, 1, 1)) < 0.6)
+  found = robustness.assess(lambda seen: predicted, images, masks, 8)
+  infected, areas = masks.any(axis=(1, 2)), predicted.sum(axis=(1, 2))
+  f1 = [sklearn.metrics.f1_score(m.ravel(), p.ravel()) for m, p in zip(masks[:6], predicted[:6], strict=True)]
+  assert found["clean"]["dice"] == pytest.approx(np.mean(f1))
+  assert found["clean"]["area_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(infected, areas))
+  assert found["clean"]["sensitivity"] == pytest.approx(sklearn.metrics.recall_score(infected, areas > 0))
+  assert found["clean"]["specificity"] == pytest.approx(sklearn.metrics.recall_score(~infected, areas == 0))
+  assert len(found["changes"]) == 30 and found["mean"] == pytest.approx(found["clean"])
+
+
+def test_the_command_puts_them_into_metrics_and_report(whole_run, tmp_path):
+  evaluation_command.run(
+    evaluation_command.Request("test", str(whole_run), robustness=True, every=2, output=str(tmp_path))
+  )
+  found = json.loads((tmp_path / "metrics.json").read_text())["robustness"]
+  assert {row["change"] for row in found["changes"]} == set(robustness.CHANGES)
+  assert "Shot noise, 60 photons" in (tmp_path / "report.html").read_text()
