@@ -47,19 +47,19 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
 
 
 def _within_bits(dataset: Any, pixels: np.ndarray, remarks: list[str]) -> np.ndarray:
-  """Pixels with their values moved down to bit 0, where High Bit says that they end elsewhere."""
+  """Pixels with their values moved down to bit 0, and without bits that are not theirs, such as an overlay's."""
   stored, high = int(dataset.BitsStored), int(dataset.get("HighBit") or dataset.BitsStored - 1)
   shift = high + 1 - stored
-  if not shift or dataset.file_meta.TransferSyntaxUID.is_compressed:
+  if dataset.file_meta.TransferSyntaxUID.is_compressed:
     return pixels
   if shift < 0 or high >= dataset.BitsAllocated:
     remarks.append("the file's High Bit is impossible, and is ignored")
-    return pixels
+    shift = 0
   is_signed = pixels.dtype.kind == "i"
   values = (pixels.astype(np.int32) >> shift) & (2**stored - 1)
   if is_signed:
     values = np.where(values >= 2 ** (stored - 1), values - 2**stored, values)
-  return values.astype(np.int16 if is_signed else np.uint16)
+  return values.astype(pixels.dtype)
 
 
 def _is_padding(dataset: Any, values: np.ndarray, is_signed: bool) -> np.ndarray:

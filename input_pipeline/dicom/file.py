@@ -42,7 +42,7 @@ def stored_pixels(content: bytes) -> np.ndarray:
     Exception: whatever the decoder does about a damaged file; some abort the process.
   """
   with quiet():
-    return _pydicom().pixels.pixel_array(read(content))
+    return _pydicom().pixels.pixel_array(read(content), correct_unused_bits=False)
 
 
 @functools.cache

@@ -168,3 +168,53 @@ def test_real_records_equal_the_pngs_pixel_for_pixel(config, real_data):
 def _pixels(opened, member):
   with opened._zip.open(member) as file, Image.open(file) as image:
     return np.asarray(image)
+
+
+@pytest.mark.parametrize("place", ["named", "manual", "kagglehub"])
+def test_the_archive_is_found_in_each_of_its_places(config, tmp_path, monkeypatch, place):
+  members = archive_members({"Train": 2, "Val": 1})
+  cache = tmp_path / "cache"
+  monkeypatch.setenv("KAGGLEHUB_CACHE", str(cache))
+  versions = cache / "datasets" / "anasmohammedtahir" / "covidqu" / "versions"
+  for version, count in (("9", 4), ("10", 2)):  # The newest is not the last by name.
+    if place == "kagglehub":
+      write_tree(versions / version, archive_members({"Train": count, "Val": 1}))
+  folders = {"named": tmp_path / "manual", "manual": tmp_path / "tfds" / "downloads" / "manual"}
+  if place != "kagglehub":
+    write_zip(folders[place] / "archive.zip", members)
+    (folders[place] / "._archive.zip").write_bytes(b"what macOS leaves beside it")
+  if place != "named":
+    config.manual_dir = ""
+  assert _num_films(datasets.prepare(config)) == {"train": 2, "validation": 1}
+
+
+def test_records_of_a_users_own_builder_are_those_of_the_folder_at_hand(config, tmp_path, monkeypatch, caplog):
+  (tmp_path / "own_films.py").write_text("""
+import tensorflow_datasets as tfds
+
+class OwnFilms(tfds.core.GeneratorBasedBuilder):
+  VERSION = tfds.core.Version("1.0.0")
+  MANUAL_DOWNLOAD_INSTRUCTIONS = "none"
+  def _info(self):
+    features = {"image": tfds.features.Image(shape=(None, None, 1)), "id": tfds.features.Text()}
+    return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+  def _split_generators(self, dl_manager):
+    return {"train": self._generate_examples(dl_manager.manual_dir)}
+  def _generate_examples(self, folder):
+    for file in folder.glob("*.png"):
+      yield file.stem, {"image": file, "id": file.stem}
+""")
+  monkeypatch.syspath_prepend(tmp_path)
+  config.name, config.image_key, config.mask_key = "own_films", "image", "image"
+  for name in ("a", "b"):
+    (tmp_path / name).mkdir()
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / name / f"{name}1.png")
+
+  def ids(name):
+    config.manual_dir = str(tmp_path / name)
+    return load_films(FilmReader(datasets.prepare(config), "train", config, 8)).ids
+
+  assert (ids("a"), ids("b"), ids("a")) == (["a1"], ["b1"], ["a1"])
+  Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "a" / "a2.png")
+  assert sorted(ids("a")) == ["a1", "a2"]
+  assert "it was made from" in caplog.text and "have changed" in caplog.text

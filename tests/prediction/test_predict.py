@@ -320,7 +320,7 @@ def test_many_films_take_no_more_memory_than_few(whole_run, tmp_path):
     (
       ["predict", "FILMS", "--output=OUT", "--model=RUN", "--set", "eval.flop=true"],
       1,
-      "did you mean 'eval.flip'",
+      "eval.flop is not one of",
     ),
   ],
 )
@@ -333,3 +333,26 @@ def test_command_line(whole_run, tmp_path, arguments, status, expected):
   assert done.returncode == status
   assert expected in done.stdout + done.stderr
   assert "Traceback" not in done.stderr
+
+
+def test_results_within_the_input_folder_are_no_films(whole_run, tmp_path):
+  names = ("a.png", "sub/b.png", "masks/c.png")
+  films = _write(tmp_path / "films", dict(zip(names, _FILMS.values(), strict=False)))
+  # The results of one run lie in another's input.
+  assert predict.run([films], str(whole_run), films + "/sub", Wanted(probabilities=True)) == 0
+  assert {row["file"] for row in _rows(tmp_path / "films" / "sub" / "predictions.csv")} == {"a.png", "masks/c.png"}
+  assert {row["file"] for row in _run(whole_run, tmp_path, films)[1]} == {"a.png", "sub/b.png", "masks/c.png"}
+
+
+def test_files_are_films_by_their_content(whole_run, tmp_path):
+  bitmap = picture(film(64), "BMP")
+  content = {"a.bmp": bitmap, "b.jfif": picture(film(64), "JPEG"), "c": picture(film(64)), "d.txt": b"text"}
+  films = _write(tmp_path / "films", {**content, "e": b"BM is no bitmap"})
+  _, rows = _run(whole_run, tmp_path, films)
+  assert {row["file"]: row["status"] for row in rows} == {"a.bmp": "done", "b.jfif": "done", "c": "done"}
+
+
+def test_a_name_is_no_formula_of_a_spreadsheet(whole_run, tmp_path):
+  films = _write(tmp_path / "films", {"=1+1.png": _FILMS["0.png"], "@a.png": b"text"})
+  _, rows = _run(whole_run, tmp_path, films)
+  assert {row["file"] for row in rows} == {"'=1+1.png", "'@a.png"}

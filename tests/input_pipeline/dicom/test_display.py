@@ -1,0 +1,101 @@
+"""DICOM headers that archives hold, against the same film stored plainly."""
+
+import concurrent.futures
+import io
+import warnings
+
+import numpy as np
+import pytest
+
+from input_pipeline.dicom import film as dicom_film
+from tests.film_makers import dicom, film
+
+pydicom = pytest.importorskip("pydicom")
+
+
+def _changed(content, **elements):
+  dataset = pydicom.dcmread(io.BytesIO(content))
+  for name, value in elements.items():
+    setattr(dataset, name, value)
+  file = io.BytesIO()
+  dataset.save_as(file)
+  return file.getvalue()
+
+
+_GREY = film(64)
+_TWELVE = _GREY.astype(np.uint16) * 16 + (_GREY >> 4)
+_BITS = {"BitsStored": 12, "HighBit": 11}
+_PLAIN = {**_BITS, "WindowCenter": 2048, "WindowWidth": 4096}
+
+
+def _lut(entries, bits):
+  item = pydicom.Dataset()
+  item.LUTDescriptor = [len(entries), 0, bits]
+  item.add_new("LUTData", "OW", np.asarray(entries, "<u2").tobytes())
+  return [item]
+
+
+@pytest.mark.parametrize(
+  ("content", "remark"),
+  [
+    (dicom(_TWELVE, **_BITS, VOILUTSequence=_lut(np.arange(4096), 16)), ""),
+    (dicom(_TWELVE, **_BITS, VOILUTSequence=_lut(np.arange(4096) * 4 + 3, 16)), ""),
+    (_changed(dicom(_TWELVE, **_PLAIN), RescaleSlope=None, RescaleIntercept=None), ""),
+    (_changed(dicom(_TWELVE, **_BITS), RescaleIntercept=-1024, WindowCenter=1024, WindowWidth=4096), ""),
+    (_changed(dicom(_TWELVE, **_PLAIN), PresentationLUTShape="INVERSE"), "contradicts MONOCHROME2"),
+    (_changed(dicom(_TWELVE, **_PLAIN), VOILUTSequence=[pydicom.Dataset()]), "VOI LUT has no table"),
+    (dicom(_TWELVE << 4, **{**_PLAIN, "HighBit": 15}), ""),
+    (dicom(_TWELVE | 0x9000, **_PLAIN), ""),  # An overlay in the upper bits.
+    (_changed(dicom(_TWELVE, **_PLAIN), VOILUTFunction="SIGMOIDAL"), "is unknown, and taken for LINEAR"),
+    (_changed(dicom(_TWELVE, **_PLAIN), WindowCenter=[2048, 100], WindowWidth=[4096, 10]), ""),
+  ],
+)
+def test_headers_that_are_often_wrong_give_the_film_stored_plainly(content, remark):
+  pixels, _, remarks = dicom_film.decode(content)
+  assert np.abs(pixels.astype(int) - _GREY).max() <= 2
+  assert remark in "; ".join(remarks) and bool(remark) == bool(remarks)
+
+
+def test_a_window_that_cannot_be_read_is_said():
+  content = _changed(dicom(_TWELVE, **_PLAIN), WindowCenter="9999.5").replace(b"9999.5", b"middle")
+  pixels, _, remarks = dicom_film.decode(content)
+  assert any("Window Center cannot be read" in remark for remark in remarks)
+  assert pixels.std() > 30
+
+
+def test_padding_is_no_part_of_the_film_however_it_is_written():
+  signed = _TWELVE.astype(np.int16) - 2048
+  signed[:9] = -2000
+  content = dicom(signed, **_BITS, PixelRepresentation=1, PixelPaddingValue=0)
+  for value, limit in ((63536, None), (-2010, -1990)):
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    dataset["PixelPaddingValue"] = pydicom.DataElement("PixelPaddingValue", "US" if value > 0 else "SS", value)
+    if limit is not None:
+      dataset["PixelPaddingRangeLimit"] = pydicom.DataElement("PixelPaddingRangeLimit", "SS", limit)
+    file = io.BytesIO()
+    dataset.save_as(file)
+    pixels = dicom_film.decode(file.getvalue())[0]
+    assert (pixels[:9] == 0).all() and pixels[9:].max() == 255
+
+
+def test_a_missing_tag_is_named():
+  dataset = pydicom.dcmread(io.BytesIO(dicom(_TWELVE, **_PLAIN)))
+  del dataset.BitsStored
+  file = io.BytesIO()
+  dataset.save_as(file)
+  with pytest.raises(ValueError, match="lacks BitsStored"):
+    dicom_film.decode(file.getvalue())
+
+
+def test_the_callers_settings_of_pydicom_stay_as_they_were():
+  def settings():
+    return pydicom.config.settings.reading_validation_mode, pydicom.config.logger.level, list(warnings.filters)
+
+  before = settings()
+  with concurrent.futures.ThreadPoolExecutor(4) as threads:
+    list(threads.map(dicom_film.decode, [dicom(_TWELVE, **_PLAIN)] * 8))
+  assert (
+    pydicom.config.settings.reading_validation_mode,
+    pydicom.config.logger.level,
+    list(warnings.filters),
+  ) == before
