@@ -28,6 +28,8 @@ from covseg.workdir import write_whole
 
 # The largest difference between probabilities of a written file and of the live model.
 TOLERANCE = 1e-4
+# What ONNX Runtime of the last two years reads.
+_OPSET = 21
 
 Apply = Callable[[Any], dict[str, Any]]
 
@@ -52,8 +54,14 @@ def run(model: str, output: str, changes: Sequence[str] = ()) -> None:
   compilation.enable_cache()
   trained = trained_model.load(model, changes)
   live = _probabilities(trained)
-  write_whole(path, write(trained, live))
-  difference = _largest_difference(trained, jax.jit(live), read(path))
+  content = write(trained, live)
+  try:
+    write_whole(path, content)
+    difference = _largest_difference(trained, jax.jit(live), read(path))
+  except Exception as error:  # Runtimes raise errors of any kind.
+    path.unlink(missing_ok=True)
+    reason = " ".join(str(error).split())[:200]
+    raise ValueError(f"{path} could not be run after it was written, and was removed: {reason}") from error
   if not difference <= TOLERANCE:
     path.unlink()
     raise ValueError(f"{path} differed from the model by {difference:.2g}, and was removed.")
@@ -129,7 +137,7 @@ def _onnx(trained: TrainedModel, live: Apply) -> bytes:
     raise ValueError(f"ONNX needs a converter: pip install 'covseg[onnx]' ({error})") from error
   size, heads = trained.config.image_size, _heads(trained)
   with _quiet(), for_export():
-    model = jax2onnx.to_onnx(live, [("batch", size, size, 1)], model_name="covseg")
+    model = jax2onnx.to_onnx(live, [("batch", size, size, 1)], model_name="covseg", opset=_OPSET)
   _rename(model.graph, ["images", *heads])
   del model.graph.value_info[:]  # Hints, some of them wrong, of shapes that every runtime derives itself.
   onnx.helper.set_model_props(model, {key: str(value) for key, value in description(trained).items()})
