@@ -37,7 +37,7 @@ def draw(films: Films) -> dict[str, bytes]:
     return {
       **files("figure_1", _film_and_mask(films.images[median], films.masks[median])),
       **files("figure_2", _infected_area(infected_percent[infected])),
-      **files("augmentation", _augmentation(films.images[median], films.masks[median])),
+      **files("augmentation", _augmentation(films.images[median], films.masks[median], films.images[0])),
     }
 
 
@@ -81,7 +81,7 @@ def _film_and_mask(image: np.ndarray, mask: np.ndarray) -> Figure:
 
 
 def _infected_area(infected_percent: np.ndarray) -> Figure:
-  figure = Figure(figsize=(WIDTH, 2.8))
+  figure = Figure(figsize=(WIDTH, 4.2))
   axes = figure.subplots()
   axes.hist(infected_percent, np.arange(0, infected_percent.max() + 2, 2), color=COLORS[5], edgecolor="white")
   mean, median = infected_percent.mean(), np.median(infected_percent)
@@ -94,17 +94,21 @@ def _infected_area(infected_percent: np.ndarray) -> Figure:
   return figure
 
 
-def _augmentation(image: np.ndarray, mask: np.ndarray) -> Figure:
-  """The film as it is, and after each transform at the default strength, the mask moving with it."""
+def _augmentation(image: np.ndarray, mask: np.ndarray, other: np.ndarray) -> Figure:
+  """The film as it is, and after each transform at the default strength, the mask moving with it.
+
+  "histogram" and "spectrum" are taken from the other film, uint8 of the same shape.
+  """
+  images = np.stack([image, other])[..., None].astype(np.float32) / 255
+  masks = np.stack([mask, mask])[..., None].astype(np.float32)
   shown = {"as it is": (image, mask)}
   for name in TRANSFORMS:
     config = default.get_config().augment
     config[name].probability = 1.0
-    images, masks = image[None, ..., None].astype(np.float32) / 255, mask[None, ..., None].astype(np.float32)
     changed, moved = augment(config, jax.random.key(1), images, masks)
     shown[name] = (np.asarray(255 * changed[0, ..., 0]).astype(np.uint8), np.asarray(moved[0, ..., 0] > 0))
-  figure = Figure(figsize=(WIDTH, 2.8))
-  grid = figure.subplots(2, -(-len(shown) // 2)).ravel()
+  figure = Figure(figsize=(WIDTH, 4.2))
+  grid = figure.subplots(3, -(-len(shown) // 3)).ravel()
   for axes in grid:
     axes.axis("off")
   for axes, (name, (film, infection)) in zip(grid, shown.items(), strict=False):
