@@ -22,6 +22,7 @@ from covseg.prediction.reading import film_files, film_search
 from covseg.prediction.reading.film_search import FoundFilm
 from covseg.prediction.writing import prediction_files, predictions_table
 from covseg.prediction.writing.prediction_files import Wanted
+from input_pipeline.limits import room_for
 
 _NUM_THREADS = min(8, os.cpu_count() or 1)
 _MAX_BATCH_PIXELS = 64_000_000  # Of the films as they are, which are kept for their overlays.
@@ -178,9 +179,11 @@ class _Work:
     film, logits = computed
     if not film.framed:
       return film
-    prediction = self._model.finish(film.framed, logits)
     try:
-      prediction_files.write(self._folder, film.found, prediction, self._wanted, self._model_name)
+      # What is scaled back to a large film takes more than the film.
+      with room_for(*film.framed.film.pixels.shape):
+        prediction = self._model.finish(film.framed, logits)
+        prediction_files.write(self._folder, film.found, prediction, self._wanted, self._model_name)
     except ValueError as error:
       return self._failed(film.found, str(error))
     except OSError as error:
