@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import glob
 import logging
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -24,9 +26,9 @@ class Checkpoints:
 
   def __init__(self, folder: pathlib.Path, read_only: bool = False):
     """Opens a folder; `read_only` leaves alone what a run under way may be writing there."""
-    # Orbax writes where it is told, wherever the process is: it wants an absolute path.
+    self._folder = folder
     self._checkpointer = ocp.training.Checkpointer(
-      folder.absolute(),
+      self._path_for_orbax(),
       save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
       preservation_policy=_policies.AnyPreservationPolicy(
         [
@@ -36,6 +38,17 @@ class Checkpoints:
       ),
       cleanup_tmp_directories=not read_only,
     )
+
+  def _path_for_orbax(self) -> pathlib.Path:
+    """The folder, as an absolute path without brackets and the like, which Orbax takes for patterns."""
+    path = self._folder.absolute()
+    if glob.escape(str(path)) == str(path):
+      return path
+    path.mkdir(parents=True, exist_ok=True)
+    self._links = tempfile.TemporaryDirectory(prefix="covseg-")  # It goes with this object.
+    link = pathlib.Path(self._links.name, path.name)
+    link.symlink_to(path, target_is_directory=True)
+    return link
 
   def __enter__(self) -> "Checkpoints":
     return self
@@ -67,7 +80,7 @@ class Checkpoints:
     Raises:
       OSError: it could not be written; the checkpoints before it are as they were.
     """
-    folder, kept = self._checkpointer.directory, self.kept()
+    folder, kept = self._folder, self.kept()
     # Half a megabyte is what Orbax writes besides.
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**19
     try:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from configs import default
+from covseg.prediction.reading import film_files
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, Films, load_films
-from tests.film_makers import film, picture
+from tests.film_makers import dicom, film, picture
 
 
 @pytest.fixture
@@ -104,3 +105,32 @@ def test_a_mask_of_another_size_is_scaled_and_it_is_said(config, tmp_path, caplo
     films = _load(config, folder)
   assert (films.masks[1] == (_mask(1) > 0)).all()
   assert "1 of 3 films (a1)" in caplog.text
+
+
+def test_records_hold_the_film_that_predict_sees_however_it_is_stored(config, tmp_path):
+  pytest.importorskip("pydicom")
+  grey = film(40)
+  twelve = (grey.astype(np.uint32) * 4095 // 255).astype(np.uint16)
+  window = {"BitsStored": 12, "HighBit": 11, "WindowCenter": 2048, "WindowWidth": 4096}
+  files = {
+    "plain.png": picture(grey),
+    "twelve.png": picture(twelve),
+    "sixteen.png": picture(grey.astype(np.uint16) * 257),
+    "film.tiff": picture(twelve, "TIFF"),
+    "film100.jpg": picture(grey, "JPEG", quality=100),
+    "explicit.dcm": dicom(twelve, **window),
+    **{
+      f"{syntax}.dcm": dicom(twelve, syntax, **window)
+      for syntax in ("RLELossless", "JPEG2000Lossless", "JPEGLSLossless", "ImplicitVRLittleEndian")
+    },
+  }
+  for name, content in files.items():
+    for kind, written in (("images", content), ("masks", picture(_mask(1)))):
+      path = tmp_path / "a" / "train" / kind / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(written)
+  films = _load(config, tmp_path / "a")
+  for name, image in zip(films.ids, films.images, strict=True):
+    (content,) = [c for file, c in files.items() if file.rpartition(".")[0] == name]
+    assert np.array_equal(film_files.decode(content).pixels, image)
+    assert np.abs(image.astype(int) - grey).max() <= (3 if name == "film100" else 1)

@@ -5,6 +5,8 @@ import pathlib
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -16,14 +18,17 @@ from tensorboardX.proto import event_pb2
 from covseg.evaluation import evaluate, protocols
 from covseg.models import create_model
 from covseg.runtime import devices
+from covseg.trained import trained_model
 from covseg.trained.checkpoints import Checkpoints
 from covseg.training import run_log, train
 from covseg.training.losses import LOSSES
 from covseg.training.optimizers import create_optimizer
 from covseg.training.train_state import create_train_state
 from covseg.training.train_step import create_train_step
+from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.films import Films, resize_image
+from tests.conftest import ROOT
 
 
 def _lines(workdir):
@@ -266,3 +271,31 @@ def test_a_folder_that_is_no_workdir_is_refused(tiny_config, tmp_path):
   pathlib.Path(tmp_path / "file").write_text("")
   with pytest.raises(ValueError, match="is a file"):
     train.train_and_evaluate(tiny_config, str(tmp_path / "file"))
+
+
+def test_a_path_is_no_pattern_and_no_list(tiny_config, tmp_path):
+  workdir = tmp_path / "lr=[1e-3], *"
+  tiny_config.num_epochs = 1
+  train.train_and_evaluate(tiny_config, str(workdir))
+  trained = trained_model.load(str(workdir))
+  assert trained.step > 0
+  tiny_config.num_epochs = 2
+  train.train_and_evaluate(tiny_config, str(workdir))  # It continues.
+  assert trained_model.load(str(workdir)).step in (trained.step, 2 * trained.step)
+
+
+def test_a_workdir_is_for_one_process(tiny_config, tmp_path):
+  workdir = Workdir(tmp_path / "run")
+  code = (
+    "import pathlib, sys; from input_pipeline.locking import only_process\n"
+    "with only_process(pathlib.Path(sys.argv[1]), ''): print(flush=True); sys.stdin.read()"
+  )
+  command = [sys.executable, "-c", code, str(workdir.lock_file)]
+  other = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+  try:
+    other.stdout.readline()
+    with pytest.raises(ValueError, match=f"in use by process {other.pid}"):
+      train.train_and_evaluate(tiny_config, str(workdir.path))
+  finally:
+    other.communicate()
+  assert not workdir.config_file.exists()
