@@ -25,7 +25,8 @@ def get_config() -> ConfigDict:
   dataset.data_dir = ""
   # Folder of the downloaded archive; empty for downloads/manual under data_dir.
   dataset.manual_dir = ""
-  # covid: COVID-19 films only. all: Non-COVID and Normal films too.
+  # covid: COVID-19 films only. all: Non-COVID and Normal films too. covid_normal, of covid_qu_ex: without the
+  # Non-COVID films, whose lungs have opacities that no mask marks.
   dataset.cohort = "covid"
   # Part of the training films without infection that an epoch holds, others in each epoch.
   dataset.negative_share = 1.0
@@ -110,6 +111,9 @@ def get_config() -> ConfigDict:
 
   # What is done at random to each training film, with what probability, and up to what strength.
   config.augment = augment = ConfigDict()
+  # One lung, mirrored, in the place of the other as well: the clean one, if the other is infected, so that films
+  # without infection come from the same hospitals as those with. It has no strength, and needs a lung head.
+  augment.symmetry = ConfigDict({"probability": 0.0, "strength": 1.0})
   # Left to right. It has no strength.
   augment.flip = ConfigDict({"probability": 0.0, "strength": 1.0})
   # Degrees.

@@ -1,5 +1,7 @@
 """Augmentation: images and masks changed at random, together, on the device."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -9,7 +11,11 @@ from input_pipeline import acquisition
 # Points a side of the grid whose random shifts make an elastic deformation.
 _ELASTIC_POINTS = 5
 
+# A lung is clean below the first part of its area that is infected, and infected above the second.
+CLEAN_LUNG, INFECTED_LUNG = 0.005, 0.03
+
 TRANSFORMS = (
+  "symmetry",
   "flip",
   "rotation",
   "scale",
@@ -30,11 +36,13 @@ TRANSFORMS = (
 )
 
 
-def check(config: ConfigDict) -> None:
-  """Raises ValueError if a probability of `config.augment` is none."""
+def check(config: ConfigDict, heads: Sequence[str]) -> None:
+  """Raises ValueError if a probability of `config.augment` is none, or a transform lacks a head's masks."""
   for name in TRANSFORMS:
     if not 0 <= config[name].probability <= 1:
       raise ValueError(f"augment.{name}.probability={config[name].probability} must be between 0 and 1.")
+  if config.symmetry.probability and "lung" not in heads:
+    raise ValueError("augment.symmetry needs masks of the lungs, which are read for the head 'lung'; see model.heads.")
 
 
 def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -44,13 +52,14 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     config: `config.augment`: of each transform, its probability and its strength.
     key: from which alone the changes follow.
     images: float32 (B, H, W, 1) in [0, 1].
-    masks: float32 (B, H, W, M) of 0 and 1, which move with the image.
+    masks: float32 (B, H, W, M) of 0 and 1, which move with the image: of the infection, and, for "symmetry", of the
+      lungs after it.
 
   Returns:
     Both, of the same shapes and ranges.
   """
   batch = len(images)
-  names = (*TRANSFORMS, "crop_position", "elastic_grid", "kernels", "noise_values", "others")
+  names = (*TRANSFORMS, "sides", "crop_position", "elastic_grid", "kernels", "noise_values", "others")
   keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
 
   def amounts(name: str, n: int = 1) -> jax.Array:
@@ -59,7 +68,7 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     chosen = jax.random.bernoulli(chance, config[name].probability, (batch, 1))
     return chosen * config[name].strength * jax.random.uniform(amount, (batch, n), minval=-1.0)
 
-  if _any(config, "flip", "rotation", "scale", "shift", "crop", "elastic"):
+  if _any(config, "symmetry", "flip", "rotation", "scale", "shift", "crop", "elastic"):
     cropped = 1 - jnp.abs(amounts("crop"))  # Side of the window that is kept, (B, 1).
     room = (1 - cropped) * jax.random.uniform(keys["crop_position"], (batch, 2), minval=-1.0)
     center = room + 2 * amounts("shift", 2)  # (B, 2) in units of half a side, as everything below.
@@ -72,6 +81,11 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     sources += center[:, None, None]
     if config.elastic.probability:
       sources += _displacements(keys["elastic_grid"], 2 * amounts("elastic"), sources.shape)
+    if config.symmetry.probability:
+      middle, side = _lung_to_mirror(keys["sides"], masks)
+      middle, side, chosen = (values[:, None] for values in (middle, side, amounts("symmetry") != 0))
+      mirrored = middle + side * jnp.abs(sources[..., 1] - middle)
+      sources = sources.at[..., 1].set(jnp.where(chosen, mirrored, sources[..., 1]))
     images, masks = _bilinear(images, sources), _nearest(masks, sources)
 
   def per_image(name: str, n: int = 1) -> jax.Array:
@@ -108,6 +122,23 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
   if config.jpeg.probability:
     images = acquisition.jpeg(images, jnp.abs(per_image("jpeg")))
   return images, masks
+
+
+def _lung_to_mirror(key: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The column between the lungs, between -1 and 1, and which lung to keep, -1 for that on the left or 1; (B, 1) both.
+
+  It is the clean one where the other is infected, else either.
+  """
+  columns = masks[..., :2].sum(axis=1)  # (B, W, 2)
+  x = _pixel_centers(masks.shape[2])
+  infection, lungs = columns[..., 0], columns[..., 1]
+  middle = (lungs * x).sum(axis=1, keepdims=True) / jnp.maximum(lungs.sum(axis=1, keepdims=True), 1)  # (B, 1)
+  halves = jnp.stack([x < middle, x >= middle], axis=1)  # (B, 2, W)
+  share = (halves * infection[:, None]).sum(axis=2) / jnp.maximum((halves * lungs[:, None]).sum(axis=2), 1)  # (B, 2)
+  clean, infected = share < CLEAN_LUNG, share > INFECTED_LUNG
+  left, right = clean[:, :1] & infected[:, 1:], clean[:, 1:] & infected[:, :1]
+  either = jax.random.bernoulli(key, 0.5, middle.shape)
+  return middle, jnp.where(left | (either & ~right), -1, 1)
 
 
 def _others(key: jax.Array, n: int) -> jax.Array:

@@ -37,7 +37,7 @@ def draw(films: Films) -> dict[str, bytes]:
     return {
       **files("figure_1", _film_and_mask(films.images[median], films.masks[median])),
       **files("figure_2", _infected_area(infected_percent[infected])),
-      **files("augmentation", _augmentation(films.images[median], films.masks[median], films.images[0])),
+      **files("augmentation", _augmentation(films, median)),
     }
 
 
@@ -94,15 +94,20 @@ def _infected_area(infected_percent: np.ndarray) -> Figure:
   return figure
 
 
-def _augmentation(image: np.ndarray, mask: np.ndarray, other: np.ndarray) -> Figure:
-  """The film as it is, and after each transform at the default strength, the mask moving with it.
+def _augmentation(films: Films, chosen: int) -> Figure:
+  """A film as it is, and after each transform at the default strength, the mask moving with it.
 
-  "histogram" and "spectrum" are taken from the other film, uint8 of the same shape.
+  "histogram" and "spectrum" are taken from the first film; "symmetry" is left out where there are no lung masks.
   """
-  images = np.stack([image, other])[..., None].astype(np.float32) / 255
-  masks = np.stack([mask, mask])[..., None].astype(np.float32)
-  shown = {"as it is": (image, mask)}
+  pair = np.array([chosen, 0])
+  images = films.images[pair, ..., None].astype(np.float32) / 255
+  masks = films.masks[pair, ..., None].astype(np.float32)
+  if films.lung_masks is not None:
+    masks = np.concatenate([masks, films.lung_masks[pair, ..., None]], axis=-1)
+  shown = {"as it is": (films.images[chosen], films.masks[chosen])}
   for name in TRANSFORMS:
+    if name == "symmetry" and films.lung_masks is None:
+      continue
     config = default.get_config().augment
     config[name].probability = 1.0
     changed, moved = augment(config, jax.random.key(1), images, masks)

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from covseg.configuration import check_choice, check_effects
 from covseg.models.blocks import split_lungs
+from input_pipeline.augmentation import CLEAN_LUNG, INFECTED_LUNG
 
 # Added to the two halves of a ratio of areas, in pixels, so that an empty prediction of an empty mask
 # is a perfect one.
@@ -88,8 +89,8 @@ def lovasz_hinge(*, logits: jax.Array, masks: jax.Array) -> jax.Array:
   return jax.vmap(of_image)(logits.reshape(len(logits), -1), masks.reshape(len(masks), -1))
 
 
-def involvement(*, logits: jax.Array, infection: jax.Array, lungs: jax.Array) -> jax.Array:
-  """Binary cross-entropy of whether each lung is infected, by films that have an infection alone.
+def involvement(*, logits: jax.Array, infection: jax.Array, lungs: jax.Array, counts: jax.Array) -> jax.Array:
+  """Binary cross-entropy of whether each lung is infected, by films that had an infection alone.
 
   There, clean and infected lungs come from the same hospitals, and often from the same film, so that nothing but
   the lung can tell them apart. A lung is infected from 3 % of its area on and clean under 0.5 %; between, it
@@ -98,13 +99,14 @@ def involvement(*, logits: jax.Array, infection: jax.Array, lungs: jax.Array) ->
   Args:
     logits: float32 (B, 1, 2, 1), the lung on the left of the film first.
     infection, lungs: float32 (B, H, W, 1) of 0 and 1.
+    counts: bool (B,), whether the film had an infection before it was augmented.
   """
   halves = split_lungs(lungs)
   area = halves.sum(axis=(1, 2))
   share = (halves * infection).sum(axis=(1, 2)) / jnp.maximum(area, 1)  # (B, 2)
-  weight = jnp.where(share > 0.03, 1.0, jnp.where(share < 0.005, _CLEAN_LUNG_WEIGHT, 0.0))
-  weight *= (area > 0) & (infection.sum(axis=(1, 2)) > 0)
-  return (weight * optax.sigmoid_binary_cross_entropy(logits[:, 0, :, 0], share > 0.03)).mean(axis=1)
+  weight = jnp.where(share > INFECTED_LUNG, 1.0, jnp.where(share < CLEAN_LUNG, _CLEAN_LUNG_WEIGHT, 0.0))
+  weight *= (area > 0) & counts[:, None]
+  return (weight * optax.sigmoid_binary_cross_entropy(logits[:, 0, :, 0], share > INFECTED_LUNG)).mean(axis=1)
 
 
 LOSSES = {
@@ -126,12 +128,13 @@ def check(config: ConfigDict, heads: Sequence[str]) -> None:
 Outputs = Mapping[str, jax.Array]
 
 
-def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array]], jax.Array]:
-  """Function of a network's outputs and the masks of its heads, {head: float32 (B, H, W, 1)}.
+def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array], jax.Array], jax.Array]:
+  """Function of a network's outputs, the masks of its heads, {head: float32 (B, H, W, 1)}, and whether films had an
+  infection before they were augmented, bool (B,).
 
   It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary
   cross-entropy of the lungs where there is a head for them: float32 (B,). Where there is a head that
-  tells whether a film has an infection, the loss of the infection counts for those that have one, and
+  tells whether a film has an infection, the loss of the infection counts for those that had one, and
   `config.presence_weight` times the binary cross-entropy of that head is added. Where the network has
   auxiliary outputs (deep supervision), it is the mean over them and the main one.
   """
@@ -141,22 +144,22 @@ def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array
   lung_weight, presence_weight = config.lung_weight, config.presence_weight
   involvement_weight = config.involvement_weight
 
-  def loss_of(outputs: Outputs, masks: Mapping[str, jax.Array]) -> jax.Array:
+  def loss_of(outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array) -> jax.Array:
     loss = infection_loss(logits=outputs["infection"], masks=masks["infection"])
     if "presence" in outputs:
       present = masks["infection"].max(axis=_PIXELS, keepdims=True)
-      loss *= present[:, 0, 0, 0]
+      loss *= had_infection
       loss += presence_weight * bce(logits=outputs["presence"], masks=present)
     if "involvement" in outputs:
       loss += involvement_weight * involvement(
-        logits=outputs["involvement"], infection=masks["infection"], lungs=masks["lung"]
+        logits=outputs["involvement"], infection=masks["infection"], lungs=masks["lung"], counts=had_infection
       )
     if "lung" in outputs:
       loss += lung_weight * bce(logits=outputs["lung"], masks=masks["lung"])
     return loss
 
-  def loss(outputs: Outputs, masks: Mapping[str, jax.Array]) -> jax.Array:
+  def loss(outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array) -> jax.Array:
     supervised = [outputs, *outputs.get("auxiliary", ())]
-    return sum(loss_of(one, masks) for one in supervised) / len(supervised)
+    return sum(loss_of(one, masks, had_infection) for one in supervised) / len(supervised)
 
   return loss

@@ -17,5 +17,5 @@ def check(config: ConfigDict) -> None:
   model = create_model(config.model)
   losses.check(config.loss, config.model.heads)
   optimizers.check(config.optimizer, config.model.heads, has_encoder=hasattr(model, "encoder"))
-  augmentation.check(config.augment)
+  augmentation.check(config.augment, config.model.heads)
   inference.check(config)

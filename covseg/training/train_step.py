@@ -61,12 +61,13 @@ def create_resident_train_steps(
 def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation) -> Update:
   """Function of a state and a batch: the state after one step, and the batch's mean loss, float32 ()."""
   loss_of = create_loss(config.loss)
-  heads = tuple(head for head in config.model.heads if head in MASKS)
+  heads = tuple(head for head in MASKS if head in config.model.heads)
   ema_decay = config.optimizer.ema_decay
 
   def update(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
     masks = jnp.stack([batch[MASKS[head]] for head in heads], axis=-1).astype(jnp.float32)  # (B, H, W, M)
+    had_infection = masks[..., 0].any(axis=(1, 2))
     images, masks = augment(config.augment, augment_key, to_network(batch["image"]), masks)
     masks = {head: masks[..., i : i + 1] for i, head in enumerate(heads)}
 
@@ -78,7 +79,7 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
         mutable=["batch_stats"],
         rngs={"dropout": dropout_key},
       )
-      return loss_of(outputs, masks).mean(), updated.get("batch_stats", {})
+      return loss_of(outputs, masks, had_infection).mean(), updated.get("batch_stats", {})
 
     (loss, batch_stats), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)

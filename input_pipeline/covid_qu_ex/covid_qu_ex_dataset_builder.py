@@ -27,6 +27,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   KAGGLE_HANDLE = archive.KAGGLE_HANDLE
   BUILDER_CONFIGS = [
     CovidQuExConfig(name="covid", description="COVID-19 films only.", labels=("COVID-19",)),
+    CovidQuExConfig(name="covid_normal", description="COVID-19 and Normal films.", labels=("COVID-19", "Normal")),
     CovidQuExConfig(name="all", description="COVID-19, Non-COVID and Normal films."),
   ]
 

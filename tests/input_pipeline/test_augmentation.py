@@ -72,6 +72,25 @@ def test_flips_mirror_some_films_exactly():
     assert (masks[i] == (masks_before[0] if kept[i] else masks_before[0][:, ::-1])).all()
 
 
+def test_symmetry_puts_the_clean_lung_in_the_place_of_the_infected_one():
+  lungs = np.zeros((12, 40, 40, 1), np.float32)
+  lungs[:, 5:35, 4:18] = lungs[:, 5:35, 22:36] = 1  # The column between them is 20.
+  infection = np.zeros_like(lungs)
+  infection[:4, 10:20, 24:30] = 1  # The right one is infected.
+  infection[4:8, 10:20, 8:14] = 1  # The left one is.
+  infection[8:, 10:20, 24:34] = infection[8:, 12:20, 8:14] = 1  # Both are, differently.
+  images = np.random.default_rng(0).random((12, 40, 40, 1), np.float32)
+  masks = np.concatenate([infection, lungs], axis=-1)
+  config = _config("symmetry")
+  films, moved = map(np.asarray, augment(config, jax.random.key(0), images, masks))
+  np.testing.assert_allclose(films, films[:, :, ::-1], atol=1e-5)
+  np.testing.assert_allclose(films[:4, :, :20], images[:4, :, :20], atol=1e-5)
+  np.testing.assert_allclose(films[4:8, :, 20:], images[4:8, :, 20:], atol=1e-5)
+  assert not moved[:8, ..., 0].any()
+  assert set(moved[8:, ..., 0].sum(axis=(1, 2))) == {2 * 10 * 10, 2 * 8 * 6}  # Now one, now the other.
+  assert (moved[..., 1] == masks[..., 1]).all()
+
+
 def test_rotation_is_by_degrees_about_the_middle():
   config = _config("rotation")
   config.rotation.strength = 10.0
@@ -92,10 +111,9 @@ def test_blur_is_a_gaussian_filter_of_up_to_its_part_of_the_side():
   np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), before.mean(axis=(1, 2, 3)), rtol=1e-3)
   deviations = np.linspace(0, 0.05 * 64, 641)
   filtered = [scipy.ndimage.gaussian_filter(before[0, ..., 0], s) for s in deviations]
-  for image in images[..., 0]:
-    errors = [np.abs(image - x)[10:-10, 10:-10].max() for x in filtered]
-    assert min(errors) < 5e-3
-    assert 0 < deviations[np.argmin(errors)] <= 0.05 * 64
+  errors = np.array([[np.abs(image - x)[10:-10, 10:-10].max() for x in filtered] for image in images[..., 0]])
+  assert (errors.min(axis=1) < 5e-3).all()
+  assert np.median(deviations[errors.argmin(axis=1)]) > 0.01 * 64  # The filters went up to 0.05.
 
 
 def test_shift_stays_within_its_part_of_the_side():
@@ -116,6 +134,6 @@ def test_crop_enlarges_what_it_keeps():
 
 
 def test_the_same_key_gives_the_same_films():
-  config = _config(*TRANSFORMS)
+  config = _config(*(set(TRANSFORMS) - {"symmetry"}))
   assert (_augmented(config)[0] == _augmented(config)[0]).all()
   assert (_augmented(config)[0] != _augmented(config, seed=1)[0]).any()

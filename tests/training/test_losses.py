@@ -27,7 +27,9 @@ def test_losses_and_gradients_are_finite_on_empty_and_full_masks(name, logit, ma
   config = default.get_config().loss
   config.name = name
   loss_of = losses.create_loss(config)
-  loss, gradient = jax.value_and_grad(lambda logits: loss_of({"infection": logits}, {"infection": masks}).sum())(logits)
+  infected = masks.any(axis=(1, 2, 3))
+  of_logits = lambda logits: loss_of({"infection": logits}, {"infection": masks}, infected).sum()  # noqa: E731
+  loss, gradient = jax.value_and_grad(of_logits)(logits)
   assert np.isfinite(loss)
   assert np.isfinite(gradient).all()
 
@@ -61,7 +63,7 @@ def test_nothing_found_in_a_film_without_infection_costs_nothing():
   for name in losses.LOSSES:
     config = default.get_config().loss
     config.name = name
-    loss = losses.create_loss(config)({"infection": logits}, {"infection": masks})
+    loss = losses.create_loss(config)({"infection": logits}, {"infection": masks}, masks.any(axis=(1, 2, 3)))
     assert loss[0] == pytest.approx(0, abs=1e-4), name
 
 
@@ -108,10 +110,12 @@ def test_lung_head_and_auxiliary_outputs_enter_the_loss():
   targets = {"infection": masks, "lung": lung_masks}
   first = losses.bce(logits=logits, masks=masks) + 0.25 * losses.bce(logits=lungs, masks=lung_masks)
   outputs = {"infection": logits, "lung": lungs}
-  np.testing.assert_allclose(losses.create_loss(config)(outputs, targets), first, rtol=1e-6)
+  np.testing.assert_allclose(losses.create_loss(config)(outputs, targets, np.ones(3, bool)), first, rtol=1e-6)
   second = losses.bce(logits=-logits, masks=masks)
   outputs["auxiliary"] = ({"infection": -logits},)
-  np.testing.assert_allclose(losses.create_loss(config)(outputs, targets), (first + second) / 2, rtol=1e-6)
+  np.testing.assert_allclose(
+    losses.create_loss(config)(outputs, targets, np.ones(3, bool)), (first + second) / 2, rtol=1e-6
+  )
 
 
 def test_with_a_presence_head_only_films_with_infection_teach_where_it_is():
@@ -122,7 +126,8 @@ def test_with_a_presence_head_only_films_with_infection_teach_where_it_is():
   config.presence_weight = 0.25
   present = masks.max(axis=(1, 2, 3))
   assert 0 < present.sum() < len(present)
-  loss = losses.create_loss(config)({"infection": logits, "presence": presence}, {"infection": masks})
+  outputs = {"infection": logits, "presence": presence}
+  loss = losses.create_loss(config)(outputs, {"infection": masks}, present == 1)
   of_films = losses.bce(logits=presence, masks=present.reshape(presence.shape))
   np.testing.assert_allclose(loss, present * losses.bce(logits=logits, masks=masks) + 0.25 * of_films, rtol=1e-6)
 
@@ -142,5 +147,18 @@ def test_involvement_is_learnt_from_clean_and_infected_lungs_of_films_with_infec
     8 * softplus(-2) / 2,
     0,
   ]
-  found = losses.involvement(logits=logits[:, None, :, None], infection=infection, lungs=lungs)
+  found = losses.involvement(logits=logits[:, None, :, None], infection=infection, lungs=lungs, counts=np.arange(4) < 3)
   np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_film_whose_infection_augmentation_took_away_still_teaches_that_its_lungs_are_clean():
+  logits, masks = _random()
+  lungs = np.ones_like(masks)
+  masks[1] = 0
+  of_lungs = np.ones((3, 1, 2, 1), np.float32)
+  outputs = {"infection": logits, "lung": logits, "involvement": of_lungs, "presence": of_lungs[:, :, :1]}
+  of_film = lambda had: losses.create_loss(default.get_config().loss)(  # noqa: E731
+    outputs, {"infection": masks, "lung": lungs}, np.array([True, had, True])
+  )[1]
+  from_bce, of_clean_lung = losses.bce(logits=logits, masks=masks)[1], 8 * np.log1p(np.exp(1))
+  np.testing.assert_allclose(of_film(True) - of_film(False), from_bce + 0.1 * of_clean_lung, rtol=1e-5)
