@@ -138,7 +138,7 @@ def _create_builder(config: ConfigDict) -> tfds.core.DatasetBuilder:
     cohorts = list(builder_class.builder_configs)
     name = lambda: config.cohort if cohorts else None  # noqa: E731
   if cohorts and config.cohort not in cohorts:
-    raise ValueError(f"dataset.cohort={config.cohort!r}: {config.name} has {' and '.join(cohorts)}.")
+    raise ValueError(f"dataset.cohort={config.cohort!r}: {config.name} has {', '.join(cohorts)}.")
   return builder_class(data_dir=data_dir, config=name())
 
 

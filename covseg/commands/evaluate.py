@@ -22,7 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--robustness", action="store_true", help="evaluate films of worse quality, too, which takes 31 times as long"
   )
-  parser.add_argument("--every", type=int, default=1, help="with --robustness: change every N-th film only")
+  parser.add_argument(
+    "--shortcuts", action="store_true", help="evaluate films with the lungs blacked out, and the lungs alone, too"
+  )
+  parser.add_argument("--every", type=int, default=1, help="with these two: change every N-th film only")
+  parser.add_argument(
+    "--reference", help="with --robustness: folder of another model's evaluation, to give errors relative to it"
+  )
   parser.add_argument(
     "--output", help="folder of the results; default: evaluation/SPLIT in the workdir or the folder of masks"
   )
@@ -45,7 +51,9 @@ def run(arguments: argparse.Namespace) -> None:
       duplicates=arguments.duplicates,
       chosen_films=[film_id for film_id in arguments.films.split(",") if film_id],
       robustness=arguments.robustness,
+      shortcuts=arguments.shortcuts,
       every=arguments.every,
+      reference=arguments.reference,
       output=arguments.output,
     )
   )

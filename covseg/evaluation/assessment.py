@@ -114,6 +114,7 @@ def assess(
     chosen = {"threshold": chosen_threshold.value, "chosen_on": chosen_threshold.split}
     summary["at_chosen_threshold"] = chosen | overlaps
     table["dice_at_chosen_threshold"] = metrics.dice(counts)
+  table |= {f"probability_of_{head}": list(map(float, values)) for head, values in predictions.of_films.items()}
   severities, table_of_severity = _severity(films, predictions)
   return Assessment(summary | {"severity": severities}, table | table_of_severity)
 

@@ -1,7 +1,7 @@
 """Evaluation of a network on the films of a split."""
 
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,7 +16,7 @@ from covseg.drawing import pictures
 from covseg.evaluation import results
 from covseg.evaluation.assessment import Origin, assess, choose_threshold
 from covseg.evaluation.predictions import Predictions
-from covseg.models import inference
+from covseg.models import blocks, inference
 from covseg.runtime import compilation, devices
 from covseg.trained.trained_model import TrainedModel
 from input_pipeline.batches import Batch, eval_batches
@@ -32,7 +32,7 @@ def create_eval_step(
 
   It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the
   comparison, and returns counts, int32 (B, 4), and the probabilities of each head, {"infection": float32
-  (B, H, W)} and "lung" where the network has it, whole on every device. The configuration is `config.eval`.
+  (B, H, W)} and those of `inference.predict`, whole on every device. The configuration is `config.eval`.
   """
 
   def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -83,6 +83,7 @@ class Evaluator:
     images = self.films.images if images is None else images
     shape = self.films.masks.shape
     masks, probabilities, lung_masks = np.empty(shape, bool), np.empty(shape, np.float16), None
+    of_films: dict[str, np.ndarray] = {}
     done = 0
     with tqdm(desc=title, total=len(self.films), unit="film", disable=None if title else True) as bar:
       for batch, num_real in eval_batches(images, self.films.masks, self._batch_size):
@@ -93,9 +94,12 @@ class Evaluator:
         if "lung" in found:
           lung_masks = np.empty(shape, bool) if lung_masks is None else lung_masks
           lung_masks[films] = found["lung"] > 0.5
+        for head in blocks.HEADS_OF_FILMS:
+          if head in found:
+            of_films.setdefault(head, np.empty(shape[0], np.float32))[films] = found[head]
         done += num_real
         bar.update(num_real)
-    return Predictions(masks, probabilities, lung_masks)
+    return Predictions(masks, probabilities, lung_masks, of_films)
 
   def _apply(self, variables: Any, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
     share = devices.share_of_batch(self._batch_size)
@@ -117,7 +121,7 @@ def evaluate(
   validation: tuple[Films, Predictions] | None = None,
   near_duplicates: np.ndarray | None = None,
   chosen_films: Sequence[str] = (),
-  robust: dict[str, Any] | None = None,
+  changed: Mapping[str, Any] | None = None,
 ) -> None:
   """Assesses predictions for the films of a split, prints the figures, and writes all there is into a folder.
 
@@ -130,7 +134,8 @@ def evaluate(
       such set. On the validation split, it is chosen there.
     near_duplicates: bool (N,), the films that resemble a training film; None where it is not known.
     chosen_films: ids of films for a figure of their own.
-    robust: what `robustness.assess` returns; None where changed films were not evaluated.
+    changed: {"robustness": what `robustness.assess` returns, "shortcuts": what `shortcuts.assess` returns}; those that
+      were not evaluated are left out.
   """
   if not devices.is_main_process():
     return
@@ -138,5 +143,5 @@ def evaluate(
     validation = films, predictions
   chosen = choose_threshold(*validation, "validation") if validation else None
   assessment = assess(films, predictions, chosen, near_duplicates)
-  assessment.summary["robustness"] = robust
+  assessment.summary.update({"robustness": None, "shortcuts": None, **(changed or {})})
   results.write(folder, films, predictions, assessment, origin, chosen_films)

@@ -1,6 +1,7 @@
 """The evaluation of a finished run, or of masks in a folder: `python -m covseg evaluate`."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg.evaluation import evaluate, near_duplicates, predictions, robustness
+from covseg.evaluation import evaluate, near_duplicates, predictions, robustness, shortcuts
 from covseg.evaluation.assessment import Origin
 from covseg.runtime import compilation, devices
 from covseg.trained import trained_model
@@ -34,8 +35,10 @@ class Request:
     threshold: the probability above which a pixel is infected; None for that of the configuration.
     duplicates: CSV file of near-duplicates; None for no such list.
     chosen_films: ids of films for a figure of their own.
-    robustness: whether to evaluate changed films as well, which takes 31 times as long.
-    every: with `robustness`, every N-th film alone is changed.
+    robustness: whether to evaluate films of worse quality as well, which takes 31 times as long.
+    shortcuts: whether to evaluate films without the lungs, and the lungs alone, as well.
+    every: with these two, every N-th film alone is changed.
+    reference: with `robustness`, folder of another model's evaluation, to compare with; None for none.
     output: folder of the results; None for evaluation/<split> in the workdir, or in the folder of masks, and
       for evaluation/<model>/<split> here where the model is a file.
   """
@@ -49,7 +52,9 @@ class Request:
   duplicates: str | None = None
   chosen_films: Sequence[str] = ()
   robustness: bool = False
+  shortcuts: bool = False
   every: int = 1
+  reference: str | None = None
   output: str | None = None
 
 
@@ -59,6 +64,8 @@ def run(request: Request) -> None:
   Raises:
     OSError, ValueError: there is no such run, checkpoint, folder, data, split or film.
   """
+  if request.predictions is not None and (request.robustness or request.shortcuts):
+    raise ValueError("--robustness and --shortcuts change films, which takes a model to predict for them: --model.")
   compilation.enable_cache()
   trained = trained_model.load(request.model, request.changes) if request.model is not None else None
   config = trained.config.copy_and_resolve_references() if trained else default.get_config()
@@ -86,7 +93,7 @@ def run(request: Request) -> None:
     found, on_validation = predictions.read_folder(source, films, request.threshold), None
     threshold = None if found.probabilities is None else request.threshold
     origin = Origin(request.split, threshold, str(source), config)
-  robust = _robustness(trained, mesh, request) if trained and request.robustness else None
+  changed = _changed_films(trained, mesh, request) if trained else {}
   evaluate.evaluate(
     films,
     found,
@@ -95,24 +102,46 @@ def run(request: Request) -> None:
     validation=on_validation,
     near_duplicates=duplicates,
     chosen_films=request.chosen_films,
-    robust=robust,
+    changed=changed,
   )
 
 
-def _robustness(trained: TrainedModel, mesh: Mesh, request: Request) -> dict[str, Any]:
-  """Figures for changed films; they are changed at the size of the comparison, not at the network's."""
-  config = trained.config
+def _changed_films(trained: TrainedModel, mesh: Mesh, request: Request) -> dict[str, Any]:
+  """{"robustness": ..., "shortcuts": ...}, what is asked for; films are changed at the size of the comparison."""
+  if not (request.robustness or request.shortcuts):
+    return {}
+  config, reference = trained.config, _reference(request.reference)
   builder = datasets.prepare(config.dataset)
   films = load_films(FilmReader(builder, request.split, config.dataset, config.eval.image_size))
-  images, masks = films.images[:: request.every], films.masks[:: request.every]
-  ids = films.ids[:: request.every]
-  blank = np.zeros((len(ids), config.image_size, config.image_size), np.uint8)
-  evaluator = evaluate.Evaluator(config, trained.network, mesh, Films(blank, masks, None, ids, [""] * len(ids)))
+  images, masks, lungs = (
+    None if array is None else array[:: request.every] for array in (films.images, films.masks, films.lung_masks)
+  )
+  if request.shortcuts and lungs is None:
+    raise ValueError(f"--shortcuts blacks out the lungs, and {builder.info.full_name} has no masks of them.")
+  blank = np.zeros((len(images), config.image_size, config.image_size), np.uint8)
+  names = [""] * len(images)
+  evaluator = evaluate.Evaluator(config, trained.network, mesh, Films(blank, masks, None, names, names))
 
-  def predict(seen: np.ndarray) -> np.ndarray:
-    return evaluator.predict(trained.variables, "", seen).masks
+  def predict(seen: np.ndarray) -> predictions.Predictions:
+    return evaluator.predict(trained.variables, "", seen)
 
-  return {"every": request.every, **robustness.assess(predict, images, masks, config.image_size)}
+  found: dict[str, Any] = {}
+  if request.shortcuts:
+    found["shortcuts"] = shortcuts.assess(predict, images, masks, lungs, config.image_size)
+  if request.robustness:
+    found["robustness"] = robustness.assess(predict, images, masks, config.image_size, reference)
+    found["robustness"]["every"] = request.every
+  return found
+
+
+def _reference(path: str | None) -> dict[str, Any] | None:
+  """The robustness of another model, from the folder of its evaluation."""
+  if path is None:
+    return None
+  found = json.loads((pathlib.Path(path).expanduser() / "metrics.json").read_text()).get("robustness")
+  if not found:
+    raise ValueError(f"--reference={path}: that evaluation was made without --robustness.")
+  return found
 
 
 def _folder(request: Request) -> pathlib.Path:

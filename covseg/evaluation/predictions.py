@@ -4,7 +4,7 @@ import concurrent.futures
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -25,12 +25,14 @@ class Predictions:
   Attributes:
     masks: bool (N, H, W), True where infected.
     probabilities: float16 (N, H, W) in [0, 1]; None of a system that gives masks only.
-    lung_masks: bool (N, H, W); None of a system that does not tell the lungs.
+    lung_masks: bool (N, H, W); None of a system that does not predict the lungs.
+    of_films: {head: float32 (N,)}, probabilities of heads that predict no pixels, as "involvement".
   """
 
   masks: np.ndarray
   probabilities: np.ndarray | None = None
   lung_masks: np.ndarray | None = None
+  of_films: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def read_folder(folder: pathlib.Path, films: Films, threshold: float | None) -> Predictions:

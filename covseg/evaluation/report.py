@@ -22,6 +22,7 @@ from covseg.evaluation.assessment import Origin, empty_and_full
 from covseg.evaluation.figures import Picture
 from covseg.evaluation.measures import MEASURES
 from covseg.evaluation.robustness import CHANGES
+from covseg.evaluation.shortcuts import PANELS
 from input_pipeline.films import Films
 
 _OF_FILMS = {"sensitivity": ("Sensitivity", 3), "specificity": ("Specificity", 3), "auc": ("AUC", 3)}
@@ -86,6 +87,7 @@ def html(
     calibration=_calibration(summary),
     severity=_severity(summary),
     robustness=_robustness(summary),
+    shortcuts=_shortcuts(summary),
     figures="\n".join(_figure(picture) for picture in figures),
     sort_options="".join(
       f'<option value="{_key(name)}">{heading}</option>' for name, heading in {**_SORTED_BY, "id": "name"}.items()
@@ -187,14 +189,35 @@ def _robustness(summary: Mapping[str, Any]) -> str:
   found = summary.get("robustness")
   if not found:
     return "<p>Not evaluated; <code>--robustness</code> does it.</p>"
-  columns = {"dice": "Dice", "sensitivity": "Sensitivity", "specificity": "Specificity", "area_auc": "AUC of the area"}
   rows = [("As they are", found["clean"]), ("Mean over all changes", found["mean"])]
   for row in found["changes"]:
     unit = CHANGES[row["change"]][0]
-    rows.append((f"{row['change'].replace('_', ' ').capitalize()}, {row['severity']:.3g} {unit}", row))
-  cells = [[name, *(_number(row[key], 3) for key in columns)] for name, row in rows]
+    rows.append((f"{_words(row['change'])}, {row['severity']:.3g} {unit}", row))
   some = "" if found["every"] == 1 else f", every {found['every']}. film"
-  return _table(f"Films of worse quality, per image{some}", ["Change", *columns.values()], cells)
+  tables = _changed_films(f"Films of worse quality, per image{some}", "Change", rows)
+  if found["relative_error"]:
+    cells = [[_words(name), _number(value, 3)] for name, value in found["relative_error"].items()]
+    tables += _table("1 - Dice over that of the reference", ["Change", "Relative error"], cells)
+  return tables
+
+
+def _shortcuts(summary: Mapping[str, Any]) -> str:
+  found = summary.get("shortcuts")
+  if not found:
+    return "<p>Not evaluated; <code>--shortcuts</code> does it.</p>"
+  rows = [(name, found[panel]) for panel, name in PANELS.items()]
+  return _changed_films("Films without the lungs, and the lungs alone", "Films", rows)
+
+
+def _changed_films(title: str, first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+  columns = {"dice": "Dice", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+  columns |= {key: f"AUC of {key[:-4]}" for key in rows[0][1] if key.endswith("_auc")}
+  cells = [[name, *(_number(row[key], 3) for key in columns)] for name, row in rows]
+  return _table(title, [first, *columns.values()], cells)
+
+
+def _words(name: str) -> str:
+  return name.replace("_", " ").capitalize()
 
 
 def _figure(picture: Picture) -> str:

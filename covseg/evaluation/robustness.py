@@ -7,15 +7,16 @@ augmentation of this project.
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from tqdm import tqdm
 
-from covseg import metrics
-from covseg.evaluation import statistics
+from covseg.evaluation import changed_films
+from covseg.evaluation.changed_films import Figures
+from covseg.evaluation.predictions import Predictions
 from input_pipeline.films import resize_image
 
 Change = Callable[[Image.Image, float, np.random.Generator], Image.Image]
@@ -95,28 +96,36 @@ def changed(images: np.ndarray, name: str, severity: float) -> Iterator[np.ndarr
 
 
 def assess(
-  predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, masks: np.ndarray, image_size: int
+  predict: Callable[[np.ndarray], Predictions],
+  images: np.ndarray,
+  masks: np.ndarray,
+  image_size: int,
+  reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Figures of a model for films as they are and under each change.
 
   Args:
-    predict: masks, bool (N, H, W), of the network's images, uint8 (N, h, w).
+    predict: predictions of the network's images, uint8 (N, h, w).
     images: uint8 (N, H, W).
     masks: bool (N, H, W), the truth.
     image_size: side of the network's images.
+    reference: what this function returned for another model and the same films.
 
   Returns:
-    {"clean": figures, "changes": [{"change", "severity", **figures}, ...], "mean": figures over all changes}. Figures
-    are per-image "dice" over films with an infection; "sensitivity" and "specificity" of any infected pixel, and
-    "area_auc" of the infected area, over all films; None where they are undefined.
+    {"clean": figures, "changes": [{"change", "severity", **figures}, ...], "mean": figures over all changes,
+    "relative_error": see `relative_error`, or None without a reference}. The figures are those of
+    `changed_films.figures`.
+
+  Raises:
+    ValueError: the reference has other changes or films.
   """
 
-  def figures(films: Iterator[np.ndarray]) -> dict[str, float | None]:
+  def figures(films: Iterator[np.ndarray]) -> Figures:
     seen = np.stack([resize_image(film, image_size) for film in films])
-    return _figures(predict(seen), masks)
+    return changed_films.figures(predict(seen), masks)
 
-  found: dict[str, Any] = {"clean": figures(iter(images)), "changes": []}
   planned = [(name, severity) for name, (_, severities, _) in CHANGES.items() for severity in severities]
+  found: dict[str, Any] = {"clean": figures(iter(images)), "changes": []}
   for name, severity in tqdm(planned, "robustness", unit="change", disable=None):
     row = {"change": name, "severity": severity, **figures(changed(images, name, severity))}
     found["changes"].append(row)
@@ -124,20 +133,26 @@ def assess(
     name: None if value is None else float(np.mean([row[name] for row in found["changes"]]))
     for name, value in found["clean"].items()
   }
-  return found
+  return found | {"relative_error": relative_error(found, reference) if reference else None}
 
 
-def _figures(predicted: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
-  counts = np.asarray(metrics.confusion_counts(predicted, masks), np.int64)
-  tp, fp, fn, _ = counts.T
-  infected, called = tp + fn > 0, tp + fp > 0
-  auc = float(statistics.auc(tp + fp, infected)(np.ones((1, len(counts))))[0])
-  return {
-    "dice": float(metrics.dice(counts[infected]).mean()) if infected.any() else None,
-    "sensitivity": float(called[infected].mean()) if infected.any() else None,
-    "specificity": float(1 - called[~infected].mean()) if not infected.all() else None,
-    "area_auc": None if np.isnan(auc) else auc,
-  }
+def relative_error(found: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
+  """1 - Dice under each change, its severities summed, over that of a reference model; and their mean.
+
+  Equation 1 of Hendrycks and Dietterich (2019): under 1, the model is the better one.
+
+  Raises:
+    ValueError: the reference has other changes or films.
+  """
+  planned, expected = ([(row["change"], row["severity"]) for row in of["changes"]] for of in (found, reference))
+  if planned != expected or found["clean"]["films"] != reference["clean"]["films"]:
+    raise ValueError("The reference was evaluated under other changes, or on other films (--split, --cohort, --every).")
+
+  def errors(of: Mapping[str, Any], name: str) -> float:
+    return sum(1 - row["dice"] for row in of["changes"] if row["change"] == name)
+
+  of_changes = {name: errors(found, name) / errors(reference, name) for name in CHANGES}
+  return {**of_changes, "mean": float(np.mean(list(of_changes.values())))}
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

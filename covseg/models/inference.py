@@ -1,4 +1,4 @@
-"""What a model says of films: logits of infection, and of lung, at each pixel."""
+"""What a model predicts for films: logits of infection and lung at each pixel, and of the film."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from covseg.configuration import check_ranges
+from covseg.models.blocks import HEADS_OF_FILMS
 
 _RANGES = {"image_size": (16, None), "batch_size": (1, None), "least_presence": (0, 1), "least_involvement": (0, 1)}
 _HEAD_OF = {"lung_only": "lung", "least_presence": "presence", "least_involvement": "involvement"}
@@ -29,7 +30,9 @@ def to_network(images: jax.Array) -> jax.Array:
 
 
 def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Array) -> dict[str, jax.Array]:
-  """Logits of films, {"infection": float32 (B, H, W)} at the network's size, and "lung" if it has that head.
+  """Logits of films, {"infection": float32 (B, H, W)} at the network's size, and those of its other heads.
+
+  "lung" is (B, H, W), too. "presence" is of the film, (B,), and "involvement" of its worse lung, (B,).
 
   Args:
     model: the network.
@@ -46,20 +49,20 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
   for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
     if head in logits:
-      of_film = logits.pop(head).max(axis=(1, 2), keepdims=True)  # (B, 1, 1, 1), of the worse lung.
+      of_film = logits[head].max(axis=(1, 2), keepdims=True)  # (B, 1, 1, 1), of the worse lung.
       is_unlikely = jax.nn.sigmoid(of_film) < least
       bounded = jnp.minimum(logits["infection"], of_film)
       logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
-  logits = {head: x[..., 0] for head, x in logits.items()}
-  return logits
+  return {head: x.max(axis=(1, 2, 3)) if head in HEADS_OF_FILMS else x[..., 0] for head, x in logits.items()}
 
 
 def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:
-  """Probabilities {head: float32 (B, *size)} of logits {head: (B, H, W)}, scaled to a size, bilinear."""
+  """Probabilities of logits {head: (B, H, W) or (B,)}; those of pixels are scaled to a size, (B, *size), bilinear."""
 
   def of_head(x: jax.Array) -> jax.Array:
-    return jax.nn.sigmoid(x if x.shape[1:] == size else jax.image.resize(x, (len(x), *size), "bilinear"))
+    is_scaled = x.ndim > 1 and x.shape[1:] != size
+    return jax.nn.sigmoid(jax.image.resize(x, (len(x), *size), "bilinear") if is_scaled else x)
 
   return {head: of_head(x) for head, x in logits.items()}

@@ -21,6 +21,7 @@ class Prediction:
     threshold: probability above which a pixel is called infected.
     lungs: bool (H, W); None for a network without a lung head.
     severity: infected percent of the lungs and their parts; None where the lungs are not known.
+    involvement: probability that a lung is infected, of the worse one; None for a network without that head.
     confidence: mean probability of the pixels called infected; None where there are none.
     warnings: what makes the film implausible, in words.
     is_dicom: whether the film's file is DICOM.
@@ -31,6 +32,7 @@ class Prediction:
   threshold: float
   lungs: np.ndarray | None
   severity: Severity | None
+  involvement: float | None
   confidence: float | None
   warnings: tuple[str, ...]
   is_dicom: bool

@@ -100,15 +100,15 @@ class Predictor:
     jax.block_until_ready(self.logits(np.zeros((batch_size, size, size), np.uint8)))
 
   def logits(self, seen: np.ndarray) -> dict[str, jax.Array]:
-    """Logits of every head, float32 (B, h, w), of uint8 (B, h, w); computed while the caller goes on."""
+    """Logits of uint8 (B, h, w), as `inference.predict` returns them; computed while the caller goes on."""
     return self._apply(self._variables, seen)
 
   def finish(self, framed: FramedFilm, logits: dict[str, np.ndarray]) -> Prediction:
-    """The prediction for a film, of the logits (h, w) of every head."""
+    """The prediction for a film, of the logits of every head, (h, w) or ()."""
     film, shape = framed.film, framed.film.pixels.shape
     infection = logits["infection"] > logit(self._threshold)
     lungs = logits["lung"] > 0 if "lung" in logits else None
-    on_film = {head: framed.frame.to_film(values, shape, _NOTHING) for head, values in logits.items()}
+    on_film = {head: framed.frame.to_film(x, shape, _NOTHING) for head, x in logits.items() if x.ndim}
     return Prediction(
       film=film.pixels,
       logits=on_film["infection"],
@@ -116,6 +116,7 @@ class Predictor:
       lungs=on_film["lung"] > 0 if "lung" in on_film else None,
       # In the network's square: there the film is upright, and shares of areas are the same.
       severity=None if lungs is None else severity(infection, lungs),
+      involvement=float(sigmoid(logits["involvement"])) if "involvement" in logits else None,
       confidence=float(sigmoid(logits["infection"][infection]).mean()) if infection.any() else None,
       warnings=plausibility.warnings(film, framed.frame, framed.seen, infection, lungs),
       is_dicom=film.is_dicom,

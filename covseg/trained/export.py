@@ -19,6 +19,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from covseg.models.blocks import HEADS_OF_FILMS
 from covseg.models.depthwise import for_export
 from covseg.models.inference import predict
 from covseg.runtime import compilation
@@ -108,7 +109,7 @@ def read_onnx(path: pathlib.Path) -> Apply:
 def _probabilities(trained: TrainedModel) -> Apply:
   def infer(images: jax.Array) -> dict[str, jax.Array]:
     logits = predict(trained.network, trained.config.eval, trained.variables, images)
-    return {head: jax.nn.sigmoid(logits[head])[..., None] for head in sorted(logits)}
+    return {head: jax.nn.sigmoid(logits[head])[..., None] for head in sorted(set(logits) - set(HEADS_OF_FILMS))}
 
   return infer
 

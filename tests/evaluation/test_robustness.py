@@ -8,7 +8,8 @@ import pytest
 import sklearn.metrics
 from PIL import Image
 
-from covseg.evaluation import evaluation_command, robustness
+from covseg.evaluation import evaluation_command, robustness, shortcuts
+from covseg.evaluation.predictions import Predictions
 from tests.film_makers import film
 
 FILMS = np.stack([film(256), np.roll(film(256), 9, axis=1)])
@@ -48,20 +49,74 @@ def test_figures_are_those_of_other_libraries():
   masks = rng.random((12, 8, 8)) < np.repeat([0.3, 0.0], 6)[:, None, None]
   images = rng.integers(0, 256, (12, 8, 8), dtype=np.uint8)
   predicted = (images > 240) & (rng.random((12, 1, 1)) < 0.6)
-  found = robustness.assess(lambda seen: predicted, images, masks, 8)
+  scores = rng.random(12)
+  predictions = Predictions(predicted, of_films={"presence": scores})
+  found = robustness.assess(lambda seen: predictions, images, masks, 8)
   infected, areas = masks.any(axis=(1, 2)), predicted.sum(axis=(1, 2))
   f1 = [sklearn.metrics.f1_score(m.ravel(), p.ravel()) for m, p in zip(masks[:6], predicted[:6], strict=True)]
   assert found["clean"]["dice"] == pytest.approx(np.mean(f1))
   assert found["clean"]["area_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(infected, areas))
+  assert found["clean"]["presence_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(infected, scores))
   assert found["clean"]["sensitivity"] == pytest.approx(sklearn.metrics.recall_score(infected, areas > 0))
   assert found["clean"]["specificity"] == pytest.approx(sklearn.metrics.recall_score(~infected, areas == 0))
   assert len(found["changes"]) == 30 and found["mean"] == pytest.approx(found["clean"])
 
 
+def test_relative_error_worked_by_hand():
+  def of(error):
+    rows = [
+      {"change": name, "severity": severity, "dice": 1 - error(name)}
+      for name, (_, severities, _) in robustness.CHANGES.items()
+      for severity in severities
+    ]
+    return {"changes": rows, "clean": {"films": 4}}
+
+  found = of(lambda name: 0.3 if name == "noise" else 0.1)
+  reference = of(lambda name: 0.2)
+  relative = robustness.relative_error(found, reference)
+  assert relative["noise"] == pytest.approx(1.5) and relative["blur"] == pytest.approx(0.5)
+  assert relative["mean"] == pytest.approx((1.5 + 9 * 0.5) / 10)
+  reference["clean"]["films"] = 5
+  with pytest.raises(ValueError, match="other films"):
+    robustness.relative_error(found, reference)
+
+
+def test_lungs_are_blacked_out_or_left_alone():
+  lungs = np.zeros(FILMS.shape, bool)
+  lungs[:, 50:200, 30:120] = True
+  seen = []
+
+  def predict(images):
+    seen.append(images)
+    return Predictions(images > 128)
+
+  found = shortcuts.assess(predict, FILMS, lungs, lungs, 256)
+  assert list(found) == list(shortcuts.PANELS)
+  as_they_are, black, alone = seen
+  assert np.array_equal(as_they_are, FILMS)
+  assert not black[lungs].any() and np.array_equal(black[~lungs], FILMS[~lungs])
+  assert not alone[~lungs].any() and np.array_equal(alone[lungs], FILMS[lungs])
+  assert found["lungs_black"]["dice"] == 0
+
+
+def test_masks_of_another_system_cannot_be_changed(tmp_path):
+  request = evaluation_command.Request("test", predictions=str(tmp_path), shortcuts=True)
+  with pytest.raises(ValueError, match="--model"):
+    evaluation_command.run(request)
+
+
 def test_the_command_puts_them_into_metrics_and_report(whole_run, tmp_path):
-  evaluation_command.run(
-    evaluation_command.Request("test", str(whole_run), robustness=True, every=2, output=str(tmp_path))
-  )
-  found = json.loads((tmp_path / "metrics.json").read_text())["robustness"]
-  assert {row["change"] for row in found["changes"]} == set(robustness.CHANGES)
-  assert "Shot noise, 60 photons" in (tmp_path / "report.html").read_text()
+  first, second = tmp_path / "first", tmp_path / "second"
+  for folder, reference in ((first, None), (second, str(first))):
+    evaluation_command.run(
+      evaluation_command.Request(
+        "test", str(whole_run), robustness=True, shortcuts=True, every=2, reference=reference, output=str(folder)
+      )
+    )
+  found = json.loads((second / "metrics.json").read_text())
+  assert {row["change"] for row in found["robustness"]["changes"]} == set(robustness.CHANGES)
+  assert set(found["robustness"]["relative_error"].values()) == {1}  # The same model.
+  assert set(found["shortcuts"]) == set(shortcuts.PANELS)
+  report = (second / "report.html").read_text()
+  for title in ("Shot noise, 60 photons", "Lungs blacked out", "Relative error"):
+    assert title in report

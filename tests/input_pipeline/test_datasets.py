@@ -128,7 +128,7 @@ def test_phantom_has_infected_and_healthy_films(config, monkeypatch):
   ("field", "value", "message"),
   [
     ("name", "covid_quex", "covid_qu_ex, cxr_phantom, folder, or the name of a Python module"),
-    ("cohort", "covid19", "covid_qu_ex has covid and all"),
+    ("cohort", "covid19", "covid_qu_ex has covid, covid_normal, all"),
   ],
 )
 def test_unknown_names_list_the_choices(config, field, value, message):

@@ -60,7 +60,7 @@ def test_infection_is_no_likelier_than_an_unlikely_presence(config):
   ):
     config.least_presence = least
     found = inference.predict(_WithPresence(), config, {}, images)
-    assert found.keys() == {"infection"}
+    np.testing.assert_allclose(found["presence"], [-3, -1])
     np.testing.assert_allclose(found["infection"], expected, rtol=1e-5)
 
 

@@ -25,6 +25,7 @@ COLUMNS = [
   "infected_percent_of_film",
   *(f"infected_percent_of_{'lungs' if part == 'percent' else part}" for part in _PARTS),
   "mean_confidence",
+  "probability_of_infection",
   "model",
   "warnings",
 ]
@@ -38,7 +39,8 @@ def line(name: str, model: str, prediction: Prediction) -> str:
   return _csv(
     *(name, "done", "", width, height, np.count_nonzero(prediction.mask)),
     *(_rounded(value, 2) for value in (prediction.infected_percent_of_film, *parts)),
-    *(_rounded(prediction.confidence, 4), model, "; ".join(prediction.warnings)),
+    *(_rounded(value, 4) for value in (prediction.confidence, prediction.involvement)),
+    *(model, "; ".join(prediction.warnings)),
   )
 
 

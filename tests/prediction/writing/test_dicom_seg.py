@@ -20,7 +20,7 @@ _MASK, _LUNGS = _FILM > 150, _FILM < 90
 
 def _prediction(shape, mask=None, lungs=None):
   logits = np.where(np.zeros(shape, bool) if mask is None else mask, 5, -5).astype(np.float32)
-  return Prediction(np.zeros(shape, np.uint8), logits, 0.5, lungs, None, None, (), is_dicom=True)
+  return Prediction(np.zeros(shape, np.uint8), logits, 0.5, lungs, None, None, None, (), is_dicom=True)
 
 
 def _segmentation(path, *arguments):

@@ -1,0 +1,40 @@
+"""What a model predicts without the lungs, and from the lungs alone: `python -m covseg evaluate --shortcuts`.
+
+A model that finds disease is at a loss without the lungs: its AUC there should be 0.5. One that recognises where a film
+comes from needs none (Maguolo and Nanni 2020, https://arxiv.org/abs/2004.12823; DeGrave et al. 2021,
+https://doi.org/10.1038/s42256-021-00338-7). The floor, what classifiers that see no anatomy reach on a dataset, is in
+`python -m covseg dataset`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from covseg.evaluation import changed_films
+from covseg.evaluation.changed_films import Figures
+from covseg.evaluation.predictions import Predictions
+from input_pipeline.films import resize_image
+
+PANELS = {"as_they_are": "As they are", "lungs_black": "Lungs blacked out", "lungs_alone": "Lungs alone"}
+
+
+def assess(
+  predict: Callable[[np.ndarray], Predictions],
+  images: np.ndarray,
+  masks: np.ndarray,
+  lung_masks: np.ndarray,
+  image_size: int,
+) -> dict[str, Figures]:
+  """{panel: figures} of a model for films as they are, with black lungs, and with all but the lungs black.
+
+  Args:
+    predict: predictions of the network's images, uint8 (N, h, w).
+    images: uint8 (N, H, W).
+    masks, lung_masks: bool (N, H, W), the truth.
+    image_size: side of the network's images.
+  """
+  films = {"as_they_are": images, "lungs_black": images * ~lung_masks, "lungs_alone": images * lung_masks}
+  return {
+    panel: changed_films.figures(predict(np.stack([resize_image(film, image_size) for film in films[panel]])), masks)
+    for panel in PANELS
+  }
