@@ -1,4 +1,4 @@
-"""How much a picture looks like a frontal chest film, in each of the ways it can lie, and like a CT slice."""
+"""How much a picture looks like a frontal chest film in each of the ways it can lie."""
 
 import numpy as np
 from PIL import Image
@@ -27,27 +27,6 @@ _LEFT_HALF_OF_FILM = """
   -99 -39  -2  43  66  60  62  70
 """
 
-# The same, to tell axial slices of the chest from those films. The slices were drawn at random: bodies of
-# ellipses with lungs, spine and table.
-_LEFT_HALF_OF_SLICE = """
-  9   2   4  21  25   8 -26 -60
--18 -21   3  26  37  43  29  -1
--39 -17   6  15  26  48  57  34
--42  -8   2 -11  14  57  71  54
--27  13 -10 -23  20  58  62  51
- -8  29 -21 -15  33  46  28  36
- 18  37 -21  -3  31  21 -20  14
- 35  38 -11   6  27   2 -48  -3
- 49  46  -2  12  23 -12 -53  -7
- 47  53  15  15  15 -20 -38  -8
- 39  55  22  11   8  -8 -13  -2
- 27  48  24   1   4  11   1  15
- 12  25  26  -3  -4   5 -13  -3
- -6 -14 -13 -28 -33 -32 -46 -44
- -3 -47 -57 -72 -67 -52 -47 -57
- 15 -34 -81 -96 -99 -91 -82 -80
-"""
-
 
 def likeness(ranks: np.ndarray) -> np.ndarray:
   """Likeness to a frontal chest film of a picture turned by 0 to 3 quarters, counter-clockwise.
@@ -62,14 +41,6 @@ def likeness(ranks: np.ndarray) -> np.ndarray:
     float (4,) in [-1, 1].
   """
   return np.array([np.sum(_FILM * np.rot90(ranks, quarters)) for quarters in range(4)])
-
-
-def likeness_to_slice(ranks: np.ndarray) -> float:
-  """Likeness to an axial slice of the chest of an upright picture's `brightness_ranks`; in [-1, 1].
-
-  Of the validation films of COVID-QU-Ex, 99.6 % have less than 0; of drawn slices, 97 % have more.
-  """
-  return float(np.sum(_SLICE * ranks))
 
 
 def brightness_ranks(pixels: np.ndarray) -> np.ndarray:
@@ -90,4 +61,4 @@ def _pattern(left_half: str) -> np.ndarray:
   return whole / np.linalg.norm(whole)
 
 
-_FILM, _SLICE = _pattern(_LEFT_HALF_OF_FILM), _pattern(_LEFT_HALF_OF_SLICE)
+_FILM = _pattern(_LEFT_HALF_OF_FILM)

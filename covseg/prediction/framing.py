@@ -32,7 +32,6 @@ class Frame:
     rows, columns: of the upright film.
     likeness: to a frontal chest film; see `chest_pattern`.
     is_negative: whether its negative looks clearly more like one.
-    likeness_to_slice: to an axial slice; see `chest_pattern`.
   """
 
   turn: Turn
@@ -40,7 +39,6 @@ class Frame:
   columns: slice
   likeness: float
   is_negative: bool
-  likeness_to_slice: float
 
   def to_network(self, pixels: np.ndarray, image_size: int) -> np.ndarray:
     """uint8 (image_size, image_size) of a film, uint8 (H, W)."""
@@ -72,10 +70,9 @@ def frame(pixels: np.ndarray, turn: Turn = UPRIGHT) -> Frame:
   quarters = int(np.argmax(likeness))
   is_negative = -likeness.min() > likeness.max() and -likeness.min() > likeness[0] + _CLEARLY_MORE
   if turn == UPRIGHT and not is_negative and likeness[quarters] > likeness[0] + _CLEARLY_MORE:
-    turn, likeness, ranks = Turn(quarters), np.roll(likeness, -quarters), np.rot90(ranks, quarters)
+    turn, likeness = Turn(quarters), np.roll(likeness, -quarters)
     rows, columns = _without_padding(turn.apply(pixels))
-  to_slice = chest_pattern.likeness_to_slice(ranks)
-  return Frame(turn, rows, columns, float(likeness[0]), bool(is_negative), to_slice)
+  return Frame(turn, rows, columns, float(likeness[0]), bool(is_negative))
 
 
 def _without_padding(film: np.ndarray) -> tuple[slice, slice]:

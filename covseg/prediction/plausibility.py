@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from covseg.prediction import frontal
 from covseg.prediction.framing import Frame
 from covseg.prediction.reading.film_files import Radiograph
 from covseg.severity import split_lungs
 
 # The bounds leave out about one in 200 films of COVID-QU-Ex, or fewer.
 _LEAST_LIKENESS = 0.2
-_MOST_LIKENESS_TO_SLICE = 0.0
 _LEAST_CONTRAST = 6  # Standard deviation, in 255 levels of grey.
 _LEAST_SIDE = 100
 _LONGEST_SHAPE = 1.7
@@ -26,9 +26,14 @@ def warnings(
     frame: the part of it that the network saw.
     seen: uint8 (h, w), what the network saw.
     infection: bool (h, w), what it called infected.
-    lungs: bool (h, w), what it called lung; None for a network that does not tell.
+    lungs: bool (h, w), what it called lung; None for a network without a lung head.
   """
-  return (*film.remarks, *_of_picture(film, frame, seen), *_of_lungs(infection, lungs))
+  found = _of_picture(film, frame, seen)
+  if lungs is not None:
+    found += _of_lungs(infection, lungs)
+    if not found and frontal.distance(seen, lungs) > 1:
+      found.append("looks unlike the frontal chest films it was trained on, as lateral films and CT slices do")
+  return (*film.remarks, *found)
 
 
 def _of_picture(film: Radiograph, frame: Frame, seen: np.ndarray) -> list[str]:
@@ -45,16 +50,12 @@ def _of_picture(film: Radiograph, frame: Frame, seen: np.ndarray) -> list[str]:
     found.append("looks inverted: bone should be white")
   elif frame.likeness < _LEAST_LIKENESS:
     found.append("does not look like a frontal chest film")
-  elif frame.likeness_to_slice > _MOST_LIKENESS_TO_SLICE:
-    found.append("looks like a CT slice")
   if frame.turn != film.turn:
     found.append(f"was not upright, and turned by {90 * frame.turn.quarters} degrees counter-clockwise")
   return found
 
 
-def _of_lungs(infection: np.ndarray, lungs: np.ndarray | None) -> list[str]:
-  if lungs is None:
-    return []
+def _of_lungs(infection: np.ndarray, lungs: np.ndarray) -> list[str]:
   share = lungs.mean()
   if not _LUNG_SHARE[0] <= share <= _LUNG_SHARE[1]:
     return [f"the lungs found take {100 * share:.0f} % of the film"]

@@ -72,6 +72,8 @@ class Prediction:
     if severity is None or severity.percent is None:
       return [f"Infected: {self.infected_percent_of_film:.1f} % of the film"]
     lines = [f"Infected: {severity.percent:.0f} % of the lungs"]
+    if self.involvement is not None:
+      lines.append(f"Probability that a lung is infected: {self.involvement:.2f}")
     for side in ("right", "left"):
       if getattr(severity, side) is not None:
         zones = ", ".join(
