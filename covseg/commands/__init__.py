@@ -3,6 +3,7 @@
 COMMANDS = {
   "evaluate": "Evaluates a model, or another system's masks, on a split",
   "predict": "Masks, overlays and figures for films of one's own",
+  "app": "Opens a page in the browser on which films get masks",
   "export": "Writes a trained network into one file, for JAX or as ONNX",
   "release": "Writes a trained model into one file, at half its size, for others to use",
   "compare": "One table of several runs, with intervals over films and deviations over seeds",

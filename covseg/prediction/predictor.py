@@ -103,16 +103,17 @@ class Predictor:
     """Logits of uint8 (B, h, w), as `inference.predict` returns them; computed while the caller goes on."""
     return self._apply(self._variables, seen)
 
-  def finish(self, framed: FramedFilm, logits: dict[str, np.ndarray]) -> Prediction:
-    """The prediction for a film, of the logits of every head, (h, w) or ()."""
+  def finish(self, framed: FramedFilm, logits: dict[str, np.ndarray], threshold: float | None = None) -> Prediction:
+    """The prediction for a film, of the logits of every head, (h, w) or (); None for the model's own threshold."""
+    threshold = self._threshold if threshold is None else threshold
     film, shape = framed.film, framed.film.pixels.shape
-    infection = logits["infection"] > logit(self._threshold)
+    infection = logits["infection"] > logit(threshold)
     lungs = logits["lung"] > 0 if "lung" in logits else None
     on_film = {head: framed.frame.to_film(x, shape, _NOTHING) for head, x in logits.items() if x.ndim}
     return Prediction(
       film=film.pixels,
       logits=on_film["infection"],
-      threshold=self._threshold,
+      threshold=threshold,
       lungs=on_film["lung"] > 0 if "lung" in on_film else None,
       # In the network's square: there the film is upright, and shares of areas are the same.
       severity=None if lungs is None else severity(infection, lungs),

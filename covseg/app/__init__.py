@@ -1,0 +1,1 @@
+"""A page on which films get masks: `python -m covseg app`."""

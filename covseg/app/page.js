@@ -1,0 +1,270 @@
+// The page of `python -m covseg app`. What is infected follows from the probabilities that it holds, so that the threshold
+// acts at once; the numbers come from the server, which computes them as `predict` does.
+
+const get = (id) => document.getElementById(id);
+const PARTS = ["percent", "right", "left", "right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower"];
+const COLORS = {infection: [230, 159, 0], lungs: [86, 180, 233], truth: [204, 121, 167]};
+// Viridis at equal steps, from 0 to 1.
+const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99],
+  [170, 220, 50], [253, 231, 37]];
+const films = new Map();
+let session, shown, asking, newest = 0;
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("The program that serves this page does not answer; is it still running?");
+  }
+  if (answer.status === 204) return null;
+  const body = await answer.json().catch(() => ({problem: `The answer cannot be read (${answer.status}).`}));
+  if (!answer.ok) throw new Error(body.problem);
+  return body;
+}
+
+function problem(text) {
+  const line = document.createElement("li");
+  line.textContent = text;
+  get("problems").append(line);
+}
+
+// Films, one after the other.
+
+async function add(items) {
+  get("problems").replaceChildren();
+  const [bar, button] = [get("progress"), get("try")];
+  [bar.hidden, bar.value, bar.max, button.disabled] = [false, 0, items.length, true];
+  const began = performance.now();
+  for (const [i, item] of items.entries()) {
+    get("status").textContent = `Film ${i + 1} of ${items.length}: ${item.name}`;
+    try {
+      const query = new URLSearchParams({model: get("model").value, name: item.name});
+      const film = await ask(`${session}/${item.path}?${query}`, {method: "POST", body: item.file});
+      films.set(film.id, film);
+      addToGallery(film);
+      if (i === 0) await show(film.id);
+    } catch (error) {
+      problem(error.message);
+    }
+    bar.value = i + 1;
+  }
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  get("status").textContent = `${items.length} ${items.length === 1 ? "film" : "films"} done in ${seconds} s`;
+  [bar.hidden, button.disabled] = [true, false];
+}
+
+function addToGallery(film) {
+  get("all").hidden = false;
+  const [item, button, picture, text] = ["li", "button", "img", "span"].map((tag) => document.createElement(tag));
+  button.type = "button";
+  button.dataset.film = film.id;
+  button.onclick = () => show(film.id);
+  picture.src = `${session}/films/${film.id}/film.png`;
+  picture.alt = "";
+  picture.loading = "lazy";
+  button.append(picture, text);
+  item.append(button);
+  get("gallery").append(item);
+  const row = get("table").tBodies[0].insertRow();
+  row.dataset.film = film.id;
+  for (let i = 0; i < 6; i++) row.insertCell();
+  describe(film);
+}
+
+const percent = (value, digits = 0) => value == null ? "–" : value.toFixed(digits);
+
+function describe(film) {
+  const {percent: both, right, left} = film.severity ?? {};
+  const button = document.querySelector(`#gallery [data-film="${film.id}"]`);
+  const warned = film.warnings.length ? " ⚠ warning" : "";
+  button.lastChild.textContent = `${film.name}: ${percent(both)} % infected${warned}`;
+  const cells = document.querySelector(`#table tr[data-film="${film.id}"]`).cells;
+  [film.name, percent(both, 1), percent(right, 1), percent(left, 1), percent(film.involvement, 2), film.warnings.join("; ")]
+    .forEach((text, i) => { cells[i].textContent = text; });
+}
+
+// One film.
+
+async function show(id) {
+  const film = films.get(id);
+  const request = ++newest;
+  const picture = async (name) => {
+    const image = new Image();
+    image.src = `${session}/films/${id}/${name}.png`;
+    await image.decode();
+    return pixels(image);
+  };
+  film.pictures ??= Promise.all([picture("film"), picture("probability"), film.has_lungs ? picture("lungs") : null,
+    film.has_truth ? picture("truth") : null]);
+  const pictures = await film.pictures;
+  if (request !== newest) return;
+  shown = {film, pictures};
+  for (const button of document.querySelectorAll("#gallery button")) {
+    button.setAttribute("aria-current", button.dataset.film === id);
+  }
+  get("show-truth").disabled = !film.has_truth;
+  get("show-lungs").disabled = !film.has_lungs;
+  write(film);
+  draw();
+  update();
+}
+
+function pixels(image) {
+  const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+  const context = canvas.getContext("2d", {willReadFrequently: true, colorSpace: "srgb"});
+  context.drawImage(image, 0, 0);
+  return context.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+function write(film) {
+  get("name").textContent = film.name;
+  get("warnings").replaceChildren(...film.warnings.map((warning) => {
+    const line = document.createElement("li");
+    line.textContent = `Warning: ${warning}`;
+    return line;
+  }));
+  for (const part of PARTS) get(part).textContent = film.severity?.[part] == null ? "–" : `${percent(film.severity[part], 1)} %`;
+  get("involvement").textContent = percent(film.involvement, 2);
+  get("of-film").textContent = `${percent(film.infected_percent_of_film, 1)} %`;
+  get("canvas").setAttribute("aria-label", `${film.name}: ${percent(film.severity?.percent ?? film.infected_percent_of_film)} % of the `
+    + `${film.severity ? "lungs" : "film"} infected, at threshold ${get("threshold-value").value}`);
+}
+
+function draw() {
+  if (!shown) return;
+  const [film, probability, lungs, truth] = shown.pictures;
+  const {width, height} = film;
+  const canvas = get("canvas");
+  if (canvas.width !== width || canvas.height !== height) {
+    [canvas.width, canvas.height] = [width, height];
+    canvas.style.aspectRatio = `${width} / ${height}`;
+  }
+  const out = new ImageData(new Uint8ClampedArray(film.data), width, height);
+  const value = (i) => (256 * probability.data[i] + probability.data[i + 1]) / 65535;
+  const threshold = Number(get("threshold").value);
+  get("scale").hidden = !get("show-probability").checked;
+  if (get("show-probability").checked) {
+    for (let i = 0; i < out.data.length; i += 4) {
+      const p = value(i), opacity = Math.min(1, 4 * p) * 0.65, color = viridis(p);
+      for (let c = 0; c < 3; c++) out.data[i + c] = opacity * color[c] + (1 - opacity) * out.data[i + c];
+    }
+  }
+  const outlines = {
+    lungs: lungs && ((i) => lungs.data[i] > 127),
+    truth: truth && ((i) => truth.data[i] > 127),
+    infection: (i) => value(i) > threshold,
+  };
+  for (const [name, inside] of Object.entries(outlines)) {
+    if (inside && get(`show-${name}`).checked) outline(out, inside, COLORS[name]);
+  }
+  canvas.getContext("2d").putImageData(out, 0, 0);
+}
+
+function outline(out, inside, color) {
+  const {width, height} = out;
+  const mask = new Uint8Array(width * height);
+  for (let i = 0; i < mask.length; i++) mask[i] = inside(4 * i);
+  const reach = Math.max(1, Math.round(Math.max(width, height) / 500));
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const i = y * width + x;
+      if (!mask[i]) continue;
+      const [l, r] = [Math.max(0, x - reach), Math.min(width - 1, x + reach)];
+      const [t, b] = [Math.max(0, y - reach), Math.min(height - 1, y + reach)];
+      if (mask[y * width + l] && mask[y * width + r] && mask[t * width + x] && mask[b * width + x]) continue;
+      for (let c = 0; c < 3; c++) out.data[4 * i + c] = color[c];
+    }
+  }
+}
+
+function viridis(p) {
+  const at = p * (VIRIDIS.length - 1), low = Math.min(Math.floor(at), VIRIDIS.length - 2), part = at - low;
+  return VIRIDIS[low].map((c, i) => c + part * (VIRIDIS[low + 1][i] - c));
+}
+
+// The threshold: the outlines at once, the numbers as soon as the server has them.
+
+async function update() {
+  get("save").href = `${session}/results.zip?threshold=${get("threshold").value}`;
+  if (asking) { asking = "again"; return; }
+  do {
+    asking = "once";
+    const {film} = shown;
+    try {
+      Object.assign(film, await ask(`${session}/films/${film.id}/values?threshold=${get("threshold").value}`));
+      if (shown.film === film) write(film);
+      describe(film);
+    } catch (error) {
+      problem(error.message);
+    }
+  } while (asking === "again");
+  asking = "";
+  document.body.dataset.settled = get("threshold").value;
+}
+
+get("threshold").oninput = () => {
+  get("threshold-value").value = Number(get("threshold").value).toFixed(2);
+  draw();
+  if (shown) update();
+};
+// The other films' numbers, once the slider rests.
+get("threshold").onchange = async () => {
+  const threshold = get("threshold").value;
+  for (const film of films.values()) {
+    if (get("threshold").value !== threshold) return;
+    if (film !== shown?.film) describe(Object.assign(film, await ask(`${session}/films/${film.id}/values?threshold=${threshold}`)));
+  }
+};
+for (const box of document.querySelectorAll("fieldset input")) box.onchange = draw;
+
+// Giving films.
+
+const fromFiles = (files) => add([...files].map((file) => ({name: file.name, path: "films", file})));
+get("files").onchange = async (event) => {
+  await fromFiles(event.target.files);
+  event.target.value = "";
+};
+for (const name of ["dragenter", "dragover"]) {
+  document.body.addEventListener(name, (event) => { event.preventDefault(); get("drop").classList.add("over"); });
+}
+document.body.addEventListener("dragleave", (event) => event.relatedTarget || get("drop").classList.remove("over"));
+document.body.addEventListener("drop", (event) => {
+  event.preventDefault();
+  get("drop").classList.remove("over");
+  if (event.dataTransfer.files.length) fromFiles(event.dataTransfer.files);
+});
+get("try").onclick = () => {
+  const choice = get("example");
+  add([{name: choice.selectedOptions[0].textContent, path: `examples/${choice.value}`}]);
+};
+get("clear").onclick = async () => {
+  for (const id of films.keys()) await ask(`${session}/films/${id}`, {method: "DELETE"}).catch(() => null);
+  films.clear();
+  shown = undefined;
+  get("gallery").replaceChildren();
+  get("table").tBodies[0].replaceChildren();
+  get("warnings").replaceChildren();
+  for (const id of [...PARTS, "involvement", "of-film"]) get(id).textContent = "–";
+  get("name").textContent = "No film yet";
+  get("canvas").setAttribute("aria-label", "No film yet");
+  get("canvas").getContext("2d").clearRect(0, 0, get("canvas").width, get("canvas").height);
+  get("all").hidden = true;
+  get("status").textContent = "All films are removed";
+};
+
+const options = (id, names, values = names) => get(id).replaceChildren(...names.map((name, i) => new Option(name, values[i])));
+const colors = get("colors").getContext("2d");
+for (let x = 0; x < 256; x++) {
+  colors.fillStyle = `rgb(${viridis(x / 255).join(" ")})`;
+  colors.fillRect(x, 0, 1, 1);
+}
+try {
+  const begun = await ask("sessions", {method: "POST"});
+  session = begun.session;
+  options("model", begun.models);
+  options("example", begun.examples, begun.examples.map((_, i) => i));
+  document.body.dataset.ready = "yes";
+} catch (error) {
+  problem(error.message);
+}
