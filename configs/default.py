@@ -34,8 +34,8 @@ def get_config() -> ConfigDict:
   dataset.mask_key = "infection_mask"
   # Feature of the lungs' mask; a dataset need not have it.
   dataset.lung_mask_key = "lung_mask"
-  # List of training films that are left out, as duplicates.csv of `python -m covseg dataset`; empty for
-  # none.
+  # List of training films that are left out, as duplicates.csv of `python -m covseg dataset`; covid_qu_ex for the list
+  # that ships with that dataset; empty for none.
   dataset.exclude = ""
   # Training films that take more than this in memory are read from disk as they are needed. A film
   # takes 2 bytes a pixel, 3 with a lung head: this is 40,000 films of 256x256 or more.

@@ -93,6 +93,7 @@ class FilmReader:
       FileNotFoundError: there is no such list.
       ValueError: a feature is missing, the list names no film of the split, or the records are damaged.
     """
+    self.builder = builder
     self.image_size, self.mask_size = image_size, mask_size or image_size
     self._notes: dict[str, set[str]] = collections.defaultdict(set)  # {what is unusual: ids of films}
     self._features = builder.info.features
@@ -172,6 +173,8 @@ class FilmReader:
     return _text(example["id"]) if "id" in self._features else f"{self._split}_{self._indices[i]:05d}"
 
   def _leave_out(self, path: str) -> None:
+    if path == self.builder.name and hasattr(self.builder, "DUPLICATES"):
+      path = str(self.builder.DUPLICATES)
     excluded = excluded_training_ids(path)
     ids = [self._id(self._example(i), i) for i in range(len(self))]
     kept = [i for i, film_id in enumerate(ids) if film_id not in excluded]

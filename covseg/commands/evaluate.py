@@ -17,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--threshold", type=float, help="probability above which a pixel counts as infected; default: as configured"
   )
-  parser.add_argument("--duplicates", help="CSV file of near-duplicates, to evaluate without them as well")
+  parser.add_argument(
+    "--duplicates",
+    help="CSV file of near-duplicates, to evaluate without them as well; default: the dataset's own list",
+  )
   parser.add_argument("--films", default="", help="ids of films, separated by commas, for a figure of their own")
   parser.add_argument(
     "--robustness", action="store_true", help="evaluate films of worse quality, too, which takes 31 times as long"

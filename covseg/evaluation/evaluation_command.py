@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow_datasets as tfds
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -33,7 +34,7 @@ class Request:
       there is no model.
     changes: how the model predicts, as `trained_model.load` takes them.
     threshold: the probability above which a pixel is infected; None for that of the configuration.
-    duplicates: CSV file of near-duplicates; None for no such list.
+    duplicates: CSV file of near-duplicates; None for the list that ships with the dataset, if one does.
     chosen_films: ids of films for a figure of their own.
     robustness: whether to evaluate films of worse quality as well, which takes 31 times as long.
     shortcuts: whether to evaluate films without the lungs, and the lungs alone, as well.
@@ -75,14 +76,12 @@ def run(request: Request) -> None:
   if trained:
     trained = trained.with_config(config)
 
-  films, validation = _load(config, request.split, of_model=trained is not None)
+  builder = datasets.prepare(config.dataset)
+  films, validation = _load(builder, config, request.split, of_model=trained is not None)
   unknown = [film_id for film_id in request.chosen_films if film_id not in films.ids]
   if unknown:
     raise ValueError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
-  duplicates = None
-  if request.duplicates is not None:
-    file = pathlib.Path(request.duplicates).expanduser()
-    duplicates = near_duplicates.read(file, films.ids, request.split)
+  duplicates = near_duplicates.read(request.duplicates or builder, films.ids, request.split)
   if trained:
     mesh = devices.create_mesh(config.eval.batch_size)
     found = evaluate.predict(trained, mesh, films, request.split)
@@ -93,7 +92,7 @@ def run(request: Request) -> None:
     found, on_validation = predictions.read_folder(source, films, request.threshold), None
     threshold = None if found.probabilities is None else request.threshold
     origin = Origin(request.split, threshold, str(source), config)
-  changed = _changed_films(trained, mesh, request) if trained else {}
+  changed = _changed_films(builder, trained, mesh, request) if trained else {}
   evaluate.evaluate(
     films,
     found,
@@ -106,12 +105,13 @@ def run(request: Request) -> None:
   )
 
 
-def _changed_films(trained: TrainedModel, mesh: Mesh, request: Request) -> dict[str, Any]:
+def _changed_films(
+  builder: tfds.core.DatasetBuilder, trained: TrainedModel, mesh: Mesh, request: Request
+) -> dict[str, Any]:
   """{"robustness": ..., "shortcuts": ...}, what is asked for; films are changed at the size of the comparison."""
   if not (request.robustness or request.shortcuts):
     return {}
   config, reference = trained.config, _reference(request.reference)
-  builder = datasets.prepare(config.dataset)
   films = load_films(FilmReader(builder, request.split, config.dataset, config.eval.image_size))
   images, masks, lungs = (
     None if array is None else array[:: request.every] for array in (films.images, films.masks, films.lung_masks)
@@ -155,9 +155,10 @@ def _folder(request: Request) -> pathlib.Path:
   return pathlib.Path("evaluation", ",".join(names), request.split)
 
 
-def _load(config: ConfigDict, split: str, of_model: bool) -> tuple[Films, Films | None]:
+def _load(
+  builder: tfds.core.DatasetBuilder, config: ConfigDict, split: str, of_model: bool
+) -> tuple[Films, Films | None]:
   """The films of a split, and, for a model, those of validation, where they are others."""
-  builder = datasets.prepare(config.dataset)
   if split not in builder.info.splits:
     raise ValueError(f"--split={split}: {builder.info.full_name} has {', '.join(builder.info.splits)}.")
   with_validation = of_model and split != "validation" and "validation" in builder.info.splits

@@ -2,22 +2,24 @@
 
 import csv
 import logging
+import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 logger = logging.getLogger(__name__)
 
 _COLUMNS = ("id", "split", "duplicate_id", "duplicate_split")
 
 
-def read(file: pathlib.Path, ids: Sequence[str], split: str) -> np.ndarray:
-  """Which films of a split resemble a training film, bool (N,).
+def read(source: str | os.PathLike | tfds.core.DatasetBuilder, ids: Sequence[str], split: str) -> np.ndarray | None:
+  """Which films of a split resemble a training film, bool (N,); None where that is not known.
 
   Args:
-    file: a CSV file with the columns id, split, duplicate_id and duplicate_split, and maybe others; a
-      line for each pair, in either order.
+    source: a CSV file with the columns id, split, duplicate_id and duplicate_split, and maybe others; a
+      line for each pair, in either order. Or a dataset, whose list may ship as its `DUPLICATES`.
     ids: the N films.
     split: their split.
 
@@ -25,7 +27,10 @@ def read(file: pathlib.Path, ids: Sequence[str], split: str) -> np.ndarray:
     ValueError: the file lacks a column.
     OSError: it cannot be read.
   """
-  with file.open(newline="", encoding="utf-8-sig") as lines:
+  file = source if isinstance(source, str | os.PathLike) else getattr(source, "DUPLICATES", None)
+  if file is None or split == "train":
+    return None
+  with pathlib.Path(file).expanduser().open(newline="", encoding="utf-8-sig") as lines:
     reader = csv.DictReader(lines)
     columns = reader.fieldnames or []
     missing = [column for column in _COLUMNS if column not in columns]

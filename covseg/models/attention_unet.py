@@ -1,7 +1,5 @@
 """Attention U-Net (Oktay et al. 2018, https://arxiv.org/abs/1804.03999)."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -47,8 +45,7 @@ class AttentionUNet(nn.Module):
 class AttentionGate(nn.Module):
   """A skip (B, 2H, 2W, C) times attention in [0, 1], from a gating signal (B, H, W, G) of its own grid.
 
-  Equations 1 and 2 of the paper: additive attention, computed at the resolution of the gating signal. The
-  attention, (B, 2H, 2W, 1), is sown as the intermediate "attention".
+  Equations 1 and 2 of the paper: additive attention, computed at the resolution of the gating signal.
   """
 
   @nn.compact
@@ -57,24 +54,4 @@ class AttentionGate(nn.Module):
     x = nn.Conv(features, (2, 2), strides=2, use_bias=False, dtype=skip.dtype, name="skip")(skip)
     x = nn.relu(x + nn.Dense(features, dtype=skip.dtype, name="gating")(gating))
     attention = nn.sigmoid(nn.Dense(1, dtype=skip.dtype, name="weights")(x))
-    attention = blocks.resize(attention, skip.shape[1:3])
-    self.sow("intermediates", "attention", attention)
-    return skip * attention
-
-
-def attention_maps(network: AttentionUNet, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
-  """Attention of each gate, {"gate_1": float32 (B, H, W) in [0, 1], ...}, the finest first.
-
-  Args:
-    network: the network.
-    variables: its parameters and batch statistics.
-    images: float32 (B, H, W, 1) in [0, 1].
-  """
-  _, h, w, _ = images.shape
-  _, state = network.apply(variables, images, train=False, mutable=["intermediates"])
-  maps = {}
-  for gate, sown in sorted(state["intermediates"].items()):
-    (attention,) = sown["attention"]
-    padded = tuple(n + -n % 2**network.num_levels for n in (h, w))
-    maps[gate] = blocks.resize(attention.astype(jnp.float32), padded)[:, :h, :w, 0]
-  return maps
+    return skip * blocks.resize(attention, skip.shape[1:3])

@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from covseg.evaluation import evaluate
+from covseg.evaluation import evaluate, near_duplicates
 from covseg.evaluation.assessment import Origin
 from covseg.evaluation.protocols import summarize
 from covseg.models import create_model
@@ -94,7 +94,10 @@ def _train_and_evaluate(
   if split == "test":
     on_validation = validation, evaluate.predict(trained, mesh, validation, "threshold")
   origin = Origin(split, config.eval.threshold, trained.name, config, trained.step)
-  evaluate.evaluate(films, predictions, origin, run.workdir.evaluation(split), validation=on_validation)
+  duplicates = near_duplicates.read(readers[split].builder, films.ids, split)
+  evaluate.evaluate(
+    films, predictions, origin, run.workdir.evaluation(split), validation=on_validation, near_duplicates=duplicates
+  )
 
 
 def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:

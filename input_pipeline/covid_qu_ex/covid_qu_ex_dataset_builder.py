@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import io
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -25,6 +26,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   RELEASE_NOTES = {"1.0.0": "The splits that the archive holds, pixel for pixel."}
   MANUAL_DOWNLOAD_INSTRUCTIONS = archive.HOW_TO_GET_IT
   KAGGLE_HANDLE = archive.KAGGLE_HANDLE
+  # Pairs of films that resemble each other, of all splits, by `python -m covseg dataset`.
+  DUPLICATES = pathlib.Path(__file__).parent / "duplicates.csv"
   BUILDER_CONFIGS = [
     CovidQuExConfig(name="covid", description="COVID-19 films only.", labels=("COVID-19",)),
     CovidQuExConfig(name="covid_normal", description="COVID-19 and Normal films.", labels=("COVID-19", "Normal")),

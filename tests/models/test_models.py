@@ -9,7 +9,6 @@ import pytest
 
 from configs import default
 from covseg.models import NETWORKS, blocks, create_model
-from covseg.models.attention_unet import attention_maps
 from covseg.models.depthwise import depthwise_conv
 from covseg.models.encoders import ENCODERS
 from covseg.training import losses
@@ -225,20 +224,14 @@ def test_deep_supervision_is_over_the_four_outputs():
   assert len({float(logits.sum()) for logits in every}) == 4
 
 
-def test_attention_of_1_makes_it_a_u_net_and_attention_of_0_closes_the_skips():
+def test_attention_of_1_makes_it_a_u_net():
   model = _create("attention_unet", base_features=2)
   variables = random_variables(model)
   images = np.random.default_rng(0).random((2, 33, 47, 1), np.float32)
-  maps = attention_maps(model, variables, images)
-  assert list(maps) == ["gate_1", "gate_2", "gate_3"]
-  for attention in maps.values():
-    assert attention.shape == (2, 33, 47)
-    assert 0 < attention.min() < attention.max() < 1
-
-  for gate in maps:
+  gates = [name for name in variables["params"] if "gate" in name]
+  assert sorted(gates) == ["gate_1", "gate_2", "gate_3"]
+  for gate in gates:
     variables["params"][gate]["weights"]["bias"] += 100
-  for attention in attention_maps(model, variables, images).values():
-    np.testing.assert_allclose(attention, 1, rtol=1e-6)
   logits = _predict(model, variables, images)["infection"]
   u_net = {kind: {name: x for name, x in tree.items() if "gate" not in name} for kind, tree in variables.items()}
   expected = _predict(_create("unet", base_features=2), u_net, images)["infection"]
