@@ -8,7 +8,9 @@ const COLORS = {infection: [230, 159, 0], lungs: [86, 180, 233], truth: [204, 12
 const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99],
   [170, 220, 50], [253, 231, 37]];
 const films = new Map();
-let session, shown, asking, newest = 0;
+let session, shown, asking = false, again = false, newest = 0, lots = Promise.resolve(), stopped = 0;
+
+const threshold = () => get("threshold").value;
 
 async function ask(path, options) {
   let answer;
@@ -24,34 +26,41 @@ async function ask(path, options) {
 }
 
 function problem(text) {
+  if ([...get("problems").children].some((line) => line.textContent === text)) return;
   const line = document.createElement("li");
   line.textContent = text;
   get("problems").append(line);
 }
 
-// Films, one after the other.
+// Films, one after the other, and one lot after the other.
 
-async function add(items) {
+function add(items) {
+  lots = lots.then(() => addLot(items));
+}
+
+async function addLot(items) {
   get("problems").replaceChildren();
-  const [bar, button] = [get("progress"), get("try")];
-  [bar.hidden, bar.value, bar.max, button.disabled] = [false, 0, items.length, true];
-  const began = performance.now();
+  const bar = get("progress"), began = performance.now(), lot = stopped;
+  [bar.hidden, bar.value, bar.max] = [false, 0, items.length];
+  let done = 0;
   for (const [i, item] of items.entries()) {
+    if (lot !== stopped) break;  // All films were removed.
     get("status").textContent = `Film ${i + 1} of ${items.length}: ${item.name}`;
     try {
-      const query = new URLSearchParams({model: get("model").value, name: item.name});
+      await item.file?.slice(0, 1).arrayBuffer().catch(() => { throw new Error(`${item.name} is a folder, or cannot be read.`); });
+      const query = new URLSearchParams({model: get("model").value, name: item.name, threshold: threshold()});
       const film = await ask(`${session}/${item.path}?${query}`, {method: "POST", body: item.file});
       films.set(film.id, film);
       addToGallery(film);
-      if (i === 0) await show(film.id);
+      if (++done === 1) await show(film.id);
     } catch (error) {
       problem(error.message);
     }
     bar.value = i + 1;
   }
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  get("status").textContent = `${items.length} ${items.length === 1 ? "film" : "films"} done in ${seconds} s`;
-  [bar.hidden, button.disabled] = [true, false];
+  get("status").textContent = `${done} of ${items.length} ${items.length === 1 ? "film" : "films"} done in ${seconds} s`;
+  bar.hidden = true;
 }
 
 function addToGallery(film) {
@@ -60,7 +69,7 @@ function addToGallery(film) {
   button.type = "button";
   button.dataset.film = film.id;
   button.onclick = () => show(film.id);
-  picture.src = `${session}/films/${film.id}/film.png`;
+  picture.src = `${session}/films/${film.id}/film.png?small`;
   picture.alt = "";
   picture.loading = "lazy";
   button.append(picture, text);
@@ -68,36 +77,42 @@ function addToGallery(film) {
   get("gallery").append(item);
   const row = get("table").tBodies[0].insertRow();
   row.dataset.film = film.id;
-  for (let i = 0; i < 6; i++) row.insertCell();
+  for (let i = 0; i < 7; i++) row.insertCell();
   describe(film);
 }
 
 const percent = (value, digits = 0) => value == null ? "–" : value.toFixed(digits);
 
 function describe(film) {
+  const row = document.querySelector(`#table tr[data-film="${film.id}"]`);
+  if (!row) return;  // It has been removed.
   const {percent: both, right, left} = film.severity ?? {};
-  const button = document.querySelector(`#gallery [data-film="${film.id}"]`);
   const warned = film.warnings.length ? " ⚠ warning" : "";
+  const button = document.querySelector(`#gallery [data-film="${film.id}"]`);
   button.lastChild.textContent = `${film.name}: ${percent(both)} % infected${warned}`;
-  const cells = document.querySelector(`#table tr[data-film="${film.id}"]`).cells;
-  [film.name, percent(both, 1), percent(right, 1), percent(left, 1), percent(film.involvement, 2), film.warnings.join("; ")]
-    .forEach((text, i) => { cells[i].textContent = text; });
+  const texts = [film.name, percent(both, 1), percent(right, 1), percent(left, 1), percent(film.involvement, 2), film.model,
+    film.warnings.join("; ")];
+  texts.forEach((text, i) => { row.cells[i].textContent = text; });
 }
 
 // One film.
 
 async function show(id) {
-  const film = films.get(id);
-  const request = ++newest;
+  const film = films.get(id), request = ++newest;
   const picture = async (name) => {
     const image = new Image();
     image.src = `${session}/films/${id}/${name}.png`;
     await image.decode();
     return pixels(image);
   };
-  film.pictures ??= Promise.all([picture("film"), picture("probability"), film.has_lungs ? picture("lungs") : null,
-    film.has_truth ? picture("truth") : null]);
-  const pictures = await film.pictures;
+  let pictures;
+  try {
+    pictures = await Promise.all([picture("film"), picture("probability"), film.has_lungs ? picture("lungs") : null,
+      film.has_truth ? picture("truth") : null]);
+  } catch {
+    problem(`${film.name} cannot be shown: its pictures did not arrive.`);
+    return;
+  }
   if (request !== newest) return;
   shown = {film, pictures};
   for (const button of document.querySelectorAll("#gallery button")) {
@@ -107,7 +122,7 @@ async function show(id) {
   get("show-lungs").disabled = !film.has_lungs;
   write(film);
   draw();
-  update();
+  await update();
 }
 
 function pixels(image) {
@@ -119,11 +134,14 @@ function pixels(image) {
 
 function write(film) {
   get("name").textContent = film.name;
-  get("warnings").replaceChildren(...film.warnings.map((warning) => {
-    const line = document.createElement("li");
-    line.textContent = `Warning: ${warning}`;
-    return line;
-  }));
+  const warnings = film.warnings.map((warning) => `Warning: ${warning}`);
+  if (warnings.join() !== [...get("warnings").children].map((line) => line.textContent).join()) {
+    get("warnings").replaceChildren(...warnings.map((text) => {
+      const line = document.createElement("li");
+      line.textContent = text;
+      return line;
+    }));
+  }
   for (const part of PARTS) get(part).textContent = film.severity?.[part] == null ? "–" : `${percent(film.severity[part], 1)} %`;
   get("involvement").textContent = percent(film.involvement, 2);
   get("of-film").textContent = `${percent(film.infected_percent_of_film, 1)} %`;
@@ -142,7 +160,7 @@ function draw() {
   }
   const out = new ImageData(new Uint8ClampedArray(film.data), width, height);
   const value = (i) => (256 * probability.data[i] + probability.data[i + 1]) / 65535;
-  const threshold = Number(get("threshold").value);
+  const bound = Number(threshold());
   get("scale").hidden = !get("show-probability").checked;
   if (get("show-probability").checked) {
     for (let i = 0; i < out.data.length; i += 4) {
@@ -153,7 +171,7 @@ function draw() {
   const outlines = {
     lungs: lungs && ((i) => lungs.data[i] > 127),
     truth: truth && ((i) => truth.data[i] > 127),
-    infection: (i) => value(i) > threshold,
+    infection: (i) => value(i) > bound,
   };
   for (const [name, inside] of Object.entries(outlines)) {
     if (inside && get(`show-${name}`).checked) outline(out, inside, COLORS[name]);
@@ -185,35 +203,45 @@ function viridis(p) {
 
 // The threshold: the outlines at once, the numbers as soon as the server has them.
 
-async function update() {
-  get("save").href = `${session}/results.zip?threshold=${get("threshold").value}`;
-  if (asking) { asking = "again"; return; }
-  do {
-    asking = "once";
-    const {film} = shown;
-    try {
-      Object.assign(film, await ask(`${session}/films/${film.id}/values?threshold=${get("threshold").value}`));
-      if (shown.film === film) write(film);
-      describe(film);
-    } catch (error) {
-      problem(error.message);
-    }
-  } while (asking === "again");
-  asking = "";
-  document.body.dataset.settled = get("threshold").value;
+async function askValues(film) {
+  const values = await ask(`${session}/films/${film.id}/values?threshold=${threshold()}`);
+  if (values.threshold === Number(threshold())) Object.assign(film, values);  // Else a later answer is on its way.
+  describe(film);
 }
 
-get("threshold").oninput = () => {
-  get("threshold-value").value = Number(get("threshold").value).toFixed(2);
+async function update() {
+  again = true;
+  if (asking) return;
+  asking = true;
+  try {
+    while (again && shown) {
+      again = false;
+      const {film} = shown;
+      await askValues(film);
+      if (shown?.film === film) write(film);
+    }
+    get("threshold").dataset.settled = threshold();
+  } catch (error) {
+    problem(error.message);
+  } finally {
+    asking = false;
+  }
+}
+
+function slide() {
+  get("threshold-value").value = Number(threshold()).toFixed(2);
+  get("save").href = `${session}/results.zip?threshold=${threshold()}`;
   draw();
-  if (shown) update();
-};
+  update();
+}
+
+get("threshold").oninput = slide;
 // The other films' numbers, once the slider rests.
 get("threshold").onchange = async () => {
-  const threshold = get("threshold").value;
+  const rested = threshold();
   for (const film of films.values()) {
-    if (get("threshold").value !== threshold) return;
-    if (film !== shown?.film) describe(Object.assign(film, await ask(`${session}/films/${film.id}/values?threshold=${threshold}`)));
+    if (threshold() !== rested) return;
+    if (film !== shown?.film) await askValues(film).catch((error) => problem(error.message));
   }
 };
 for (const box of document.querySelectorAll("fieldset input")) box.onchange = draw;
@@ -221,8 +249,8 @@ for (const box of document.querySelectorAll("fieldset input")) box.onchange = dr
 // Giving films.
 
 const fromFiles = (files) => add([...files].map((file) => ({name: file.name, path: "films", file})));
-get("files").onchange = async (event) => {
-  await fromFiles(event.target.files);
+get("files").onchange = (event) => {
+  fromFiles(event.target.files);
   event.target.value = "";
 };
 for (const name of ["dragenter", "dragover"]) {
@@ -239,19 +267,26 @@ get("try").onclick = () => {
   add([{name: choice.selectedOptions[0].textContent, path: `examples/${choice.value}`}]);
 };
 get("clear").onclick = async () => {
-  for (const id of films.keys()) await ask(`${session}/films/${id}`, {method: "DELETE"}).catch(() => null);
-  films.clear();
-  shown = undefined;
-  get("gallery").replaceChildren();
-  get("table").tBodies[0].replaceChildren();
+  [shown, newest, stopped] = [undefined, newest + 1, stopped + 1];
+  try {
+    for (const id of [...films.keys()]) {
+      await ask(`${session}/films/${id}`, {method: "DELETE"});
+      films.delete(id);
+      for (const element of document.querySelectorAll(`[data-film="${id}"]`)) (element.closest("li") ?? element).remove();
+    }
+    get("status").textContent = "All films are removed";
+  } catch (error) {
+    problem(error.message);
+  }
   get("warnings").replaceChildren();
   for (const id of [...PARTS, "involvement", "of-film"]) get(id).textContent = "–";
   get("name").textContent = "No film yet";
   get("canvas").setAttribute("aria-label", "No film yet");
   get("canvas").getContext("2d").clearRect(0, 0, get("canvas").width, get("canvas").height);
-  get("all").hidden = true;
-  get("status").textContent = "All films are removed";
+  get("all").hidden = !films.size;
 };
+// A page that is left cannot be returned to, and nor can its films.
+addEventListener("pagehide", (event) => event.persisted || fetch(session, {method: "DELETE", keepalive: true}));
 
 const options = (id, names, values = names) => get(id).replaceChildren(...names.map((name, i) => new Option(name, values[i])));
 const colors = get("colors").getContext("2d");
@@ -261,10 +296,12 @@ for (let x = 0; x < 256; x++) {
 }
 try {
   const begun = await ask("sessions", {method: "POST"});
-  session = begun.session;
+  ({session} = begun);
+  get("threshold").value = begun.threshold;
   options("model", begun.models);
   options("example", begun.examples, begun.examples.map((_, i) => i));
-  document.body.dataset.ready = "yes";
+  slide();
+  document.querySelector("main").inert = false;
 } catch (error) {
   problem(error.message);
 }

@@ -7,10 +7,11 @@ removed when it ends. Of a DICOM file only the pixels are kept.
 import base64
 import contextlib
 import dataclasses
+import functools
 import importlib.resources
 import io
 import ipaddress
-import logging
+import os
 import pathlib
 import secrets
 import signal
@@ -21,12 +22,13 @@ import threading
 import urllib.parse
 import zipfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -35,7 +37,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from covseg.app.examples import Example, examples_of
-from covseg.app.sessions import Session, Sessions, StoredFilm
+from covseg.app.sessions import MAX_FILMS_OF_ALL, Session, Sessions, StoredFilm
 from covseg.prediction import predictor
 from covseg.prediction.prediction import Prediction
 from covseg.prediction.predictor import Predictor
@@ -44,14 +46,11 @@ from covseg.prediction.reading.film_files import Radiograph
 from covseg.prediction.reading.film_search import FoundFilm
 from covseg.prediction.writing import prediction_files, predictions_table
 from covseg.prediction.writing.prediction_files import Wanted
-from covseg.trained import model_files
-from covseg.trained.trained_model import TrainedModel
-from input_pipeline.limits import MAX_BYTES
-
-logger = logging.getLogger(__name__)
+from covseg.trained import model_files, trained_model
+from input_pipeline.limits import MAX_BYTES, room_for
 
 _USER = "covseg"
-_LONGEST_SIDE = 1400  # Of a film on the page.
+_LONGEST_SIDE, _THUMBNAIL_SIDE = 1400, 240  # Of a film on the page.
 _PAGES = {
   "/": ("page.html", "text/html"),
   "/page.js": ("page.js", "text/javascript"),
@@ -59,7 +58,7 @@ _PAGES = {
 }
 _HEADERS = {
   "Content-Security-Policy": (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
   ),
   "X-Content-Type-Options": "nosniff",
@@ -86,9 +85,6 @@ class Models:
         self._loaded[name] = loaded
       return self._loaded[name]
 
-  def is_ready(self) -> bool:
-    return self.names[0] in self._loaded
-
 
 def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields: dict[str, str] | None = None) -> None:
   """Serves the page until it is stopped.
@@ -105,18 +101,20 @@ def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields
     ValueError: there is no such model or dataset.
   """
   models = Models(list(dict.fromkeys([model, *model_files.released()])), changes)
+  threshold = trained_model.load(model, tuple(changes)).config.eval.threshold  # Or an error, before the page opens.
   examples = examples_of(dataset_fields)
   listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
   port = listener.getsockname()[1]
   password = None if _is_loopback(host) else secrets.token_urlsafe(9)
   threading.Thread(target=_load_ahead, args=(models,), daemon=True).start()
-  shown = f"[{host}]" if ":" in host else host
+  shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
   print(f"The page is at http://{shown}:{port}/ - stop it with Ctrl-C.")
   if password:
     print(f"It asks for a name and a password: {_USER} and {password}. They cross the network unencrypted.")
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # So that the folder is removed then, too.
+  for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # So that the folder is removed then, too.
+    signal.signal(getattr(signal, name), lambda *_: sys.exit())
   with tempfile.TemporaryDirectory(prefix="covseg-") as folder, contextlib.suppress(KeyboardInterrupt):
-    app = create_app(models, examples, pathlib.Path(folder), password, any_host=password is not None)
+    app = create_app(models, examples, pathlib.Path(folder), threshold, password)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
     server.run(sockets=[listener])
 
@@ -125,8 +123,8 @@ def create_app(
   models: Models,
   examples: Sequence[Example],
   folder: pathlib.Path,
+  threshold: float = 0.5,
   password: str | None = None,
-  any_host: bool = False,
 ) -> Starlette:
   """The application, which keeps films in a folder.
 
@@ -134,13 +132,14 @@ def create_app(
     models: to choose from.
     examples: films to try.
     folder: an empty one.
-    password: that has to be given; None for none.
-    any_host: whether requests by another name than this machine's loopback are answered.
+    threshold: that the page begins with.
+    password: that has to be given; None for none, where the page is for this machine's loopback alone.
   """
   return Starlette(
     routes=[
       *(Route(path, _page) for path in _PAGES),
       Route("/sessions", _begin, methods=["POST"]),
+      Route("/{session}", _end, methods=["DELETE"]),
       Route("/{session}/films", _add, methods=["POST"]),
       Route("/{session}/examples/{number:int}", _add_example, methods=["POST"]),
       Route("/{session}/films/{film}", _remove, methods=["DELETE"]),
@@ -148,17 +147,23 @@ def create_app(
       Route("/{session}/films/{film}/{picture}.png", _picture),
       Route("/{session}/results.zip", _results),
     ],
-    middleware=[Middleware(_Guard, password=password, any_host=any_host)],
-    exception_handlers={HTTPException: _problem, Exception: _problem},
-    lifespan=_with_state(models=models, examples=list(examples), sessions=Sessions(folder), network=threading.Lock()),
+    middleware=[Middleware(_Guard, password=password)],
+    exception_handlers={HTTPException: _problem, FileNotFoundError: _problem, Exception: _problem},
+    lifespan=_with_state(
+      models=models,
+      examples=list(examples),
+      threshold=threshold,
+      sessions=Sessions(folder),
+      network=threading.Lock(),
+    ),
   )
 
 
 class _Guard:
   """Refuses requests that are not from the page itself, or lack the password; adds headers to answers."""
 
-  def __init__(self, app: Callable, password: str | None, any_host: bool):
-    self._app, self._any_host = app, any_host
+  def __init__(self, app: Callable, password: str | None):
+    self._app = app
     token = base64.b64encode(f"{_USER}:{password}".encode()).decode()
     self._authorization = None if password is None else f"Basic {token}"
 
@@ -180,11 +185,16 @@ class _Guard:
 
   def _refusal(self, request: Request) -> Response | None:
     host = request.headers.get("host", "")
-    # Another page's name that leads here (DNS rebinding) is not this machine's.
-    if not self._any_host and not _is_loopback(urllib.parse.urlsplit(f"//{host}").hostname or ""):
-      return Response("This page is served for this machine alone.", 403)
     origin = request.headers.get("origin")
-    if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
+    try:
+      name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+      is_own = origin is None or urllib.parse.urlsplit(origin).netloc == host
+    except ValueError:
+      return Response("That is no address.", 403)
+    # Another page's name that leads here (DNS rebinding) is not this machine's.
+    if self._authorization is None and not _is_loopback(name):
+      return Response("This page is served for this machine alone.", 403)
+    if not is_own:
       return Response("Another page may not use this one.", 403)
     if self._authorization is not None:
       given = request.headers.get("authorization", "")
@@ -199,35 +209,38 @@ async def _page(request: Request) -> Response:
 
 
 def _begin(request: Request) -> Response:
-  """A new session, what can be chosen in it, and whether the model has been loaded."""
-  models: Models = request.state.models
+  """A new session, and what can be chosen in it."""
   return JSONResponse(
     {
       "session": request.state.sessions.create(),
-      "models": models.names,
+      "models": request.state.models.names,
+      "threshold": request.state.threshold,
       "examples": [example.name for example in request.state.examples],
     }
   )
 
 
+def _end(request: Request) -> Response:
+  request.state.sessions.end(request.path_params["session"])
+  return Response(status_code=204)
+
+
 async def _add(request: Request) -> Response:
   """Predicts for the film that is the request's body."""
   name = request.query_params.get("name", "film")
-  content = bytearray()
+  _session(request)
+  chunks, size = [], 0
   try:
     async for chunk in request.stream():
-      content += chunk
-      if len(content) > MAX_BYTES:
+      chunks.append(chunk)
+      size += len(chunk)
+      if size > MAX_BYTES:
         raise HTTPException(413, f"{name} has more than {MAX_BYTES} bytes.")
   except ClientDisconnect:
     return Response(status_code=400)
-  if not content:
+  if not size:
     raise HTTPException(422, f"{name} is empty.")
-
-  def add() -> Response:
-    return _added(request, name, lambda: film_files.decode(bytes(content)))
-
-  return await run_in_threadpool(add)
+  return await run_in_threadpool(_added, request, name, lambda: film_files.decode(b"".join(chunks)))
 
 
 def _add_example(request: Request) -> Response:
@@ -245,28 +258,33 @@ def _added(request: Request, name: str, read: Callable[[], Radiograph], truth: n
   if model not in models.names:
     raise HTTPException(422, f"There is no model {model!r}.")
   session = _session(request)
-  loaded = models.get(model)
+  if request.state.sessions.num_films() >= MAX_FILMS_OF_ALL:
+    raise HTTPException(422, f"{name} has to wait: all pages together hold {MAX_FILMS_OF_ALL} films.")
+  stored = None
   try:
-    film = read()
+    loaded, film = models.get(model), read()
     with request.state.network:
       stored = session.add(name, film, loaded, truth)
-  except (ValueError, MemoryError) as error:
-    raise HTTPException(422, f"{name} {error or 'does not fit into memory'}.") from error
-  threshold = loaded.trained.config.eval.threshold
-  return JSONResponse({"id": stored.id, "threshold": threshold, **_described(stored, stored.prediction(threshold))})
+    threshold = _threshold(request, loaded.trained.config.eval.threshold)
+    with stored.prediction(threshold) as prediction:
+      return JSONResponse(_described(stored, prediction))
+  except (ValueError, OSError, MemoryError) as error:
+    if stored:
+      session.remove(stored.id)
+    reason = getattr(error, "strerror", None) or str(error) or "does not fit into memory"
+    raise HTTPException(422, f"{name} {reason}.") from error
 
 
 def _described(stored: StoredFilm, prediction: Prediction) -> dict[str, Any]:
   severity = prediction.severity
   return {
+    "id": stored.id,
     "name": stored.name,
     "model": stored.predictor.trained.name,
-    "height": prediction.film.shape[0],
-    "width": prediction.film.shape[1],
+    "threshold": prediction.threshold,
     "infected_pixels": int(np.count_nonzero(prediction.mask)),
     "infected_percent_of_film": prediction.infected_percent_of_film,
     "severity": None if severity is None else dataclasses.asdict(severity),
-    "confidence": prediction.confidence,
     "involvement": prediction.involvement,
     "warnings": list(prediction.warnings),
     "has_lungs": prediction.lungs is not None,
@@ -275,35 +293,44 @@ def _described(stored: StoredFilm, prediction: Prediction) -> dict[str, Any]:
 
 
 def _remove(request: Request) -> Response:
-  _session(request).remove(_film(request).id)
+  _session(request).remove(request.path_params["film"])
   return Response(status_code=204)
 
 
 def _values(request: Request) -> Response:
   stored = _film(request)
-  return JSONResponse(_described(stored, stored.prediction(_threshold(request))))
+  with stored.prediction(_threshold(request)) as prediction:
+    return JSONResponse(_described(stored, prediction))
 
 
 def _picture(request: Request) -> Response:
   """The film, its lungs, its truth, or its probabilities, whose higher byte is red and lower one green."""
   stored, kind = _film(request), request.path_params["picture"]
-  prediction = stored.prediction(0.5)
-  scale = min(1, _LONGEST_SIDE / max(prediction.film.shape))
-  size = tuple(max(1, round(scale * n)) for n in prediction.film.shape[::-1])
-  masks = {"lungs": prediction.lungs, "truth": stored.truth}
+  longest = _THUMBNAIL_SIDE if "small" in request.query_params else _LONGEST_SIDE
+  scale = min(1, longest / max(stored.shape))
+  size = tuple(max(1, round(scale * n)) for n in stored.shape[::-1])
   if kind == "film":
-    image = Image.fromarray(prediction.film).resize(size, Image.Resampling.BILINEAR)
+    with room_for(*stored.shape):
+      image = Image.fromarray(np.load(stored.pixels_file)).resize(size, Image.Resampling.BILINEAR)
   elif kind == "probability":
-    scaled = Image.fromarray(prediction.probability).resize(size, Image.Resampling.BILINEAR)
+    with stored.prediction(0.5) as prediction:
+      scaled = Image.fromarray(prediction.probability).resize(size, Image.Resampling.BILINEAR)
     values = np.round(65535 * np.asarray(scaled)).astype(np.uint16)
     image = Image.fromarray(np.stack([values >> 8, values & 255, np.zeros_like(values)], axis=-1).astype(np.uint8))
-  elif masks.get(kind) is not None:
-    image = Image.fromarray(np.uint8(255) * masks[kind]).resize(size, Image.Resampling.NEAREST)
+  elif kind == "lungs" and stored.predictor.has_lungs:
+    with stored.prediction(0.5) as prediction:
+      image = _scaled_mask(prediction.lungs, size)
+  elif kind == "truth" and stored.truth is not None:
+    image = _scaled_mask(stored.truth, size)
   else:
     raise HTTPException(404, "There is no such picture.")
   file = io.BytesIO()
   image.save(file, format="PNG", compress_level=1)
   return Response(file.getvalue(), media_type="image/png")
+
+
+def _scaled_mask(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
+  return Image.fromarray(np.uint8(255) * mask).resize(size, Image.Resampling.NEAREST)
 
 
 def _results(request: Request) -> Response:
@@ -312,42 +339,54 @@ def _results(request: Request) -> Response:
   films = list(session.films.values())
   if not films:
     raise HTTPException(422, "There is no film yet.")
-  descriptor, path = tempfile.mkstemp(suffix=".zip", dir=session.folder)
-  with open(descriptor, "wb") as file, tempfile.TemporaryDirectory(dir=session.folder) as folder:
-    results, lines = pathlib.Path(folder), []
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-      for film in films:
-        prediction = film.prediction(threshold)
-        name = _name_in_table(film.predictor.trained, threshold)
+  file = tempfile.NamedTemporaryFile(suffix=".zip", dir=session.folder, delete=False)  # noqa: SIM115
+  remove = functools.partial(os.unlink, file.name)
+  try:
+    with file:
+      _write_results(films, threshold, file, session.folder)
+  except BaseException:
+    remove()
+    raise
+  headers = {"Content-Disposition": 'attachment; filename="covseg-results.zip"'}
+  return FileResponse(file.name, media_type="application/zip", headers=headers, background=BackgroundTask(remove))
+
+
+def _write_results(films: Sequence[StoredFilm], threshold: float, file: IO[bytes], folder: pathlib.Path) -> None:
+  model_name = functools.cache(_name_in_table)
+  with tempfile.TemporaryDirectory(dir=folder) as temporary, zipfile.ZipFile(file, "w") as archive:
+    results, lines = pathlib.Path(temporary), []
+    for film in films:
+      name = model_name(film.predictor, threshold)
+      with contextlib.suppress(FileNotFoundError), film.prediction(threshold) as prediction:  # It has been removed.
         wanted = Wanted(lungs=prediction.lungs is not None, probabilities=True)
         prediction_files.write(results, FoundFilm("", film.name), prediction, wanted, name)
         lines.append(predictions_table.line(film.name, name, prediction))
-      predictions_table.Journal(results, "").write_table(lines)
-      for written in sorted(p for p in results.rglob("*") if p.is_file()):
-        archive.write(written, written.relative_to(results))
-  headers = {"Content-Disposition": 'attachment; filename="covseg-results.zip"'}
-  return FileResponse(path, media_type="application/zip", headers=headers)
+    predictions_table.Journal(results, "").write_table(lines)
+    for written in sorted(path for path in results.rglob("*") if path.is_file()):
+      archive.write(written, written.relative_to(results))
 
 
-def _name_in_table(trained: TrainedModel, threshold: float) -> str:
+def _name_in_table(loaded: Predictor, threshold: float) -> str:
   """The model's name and fingerprint, as `predict --set eval.threshold=...` writes them."""
-  config = trained.config.copy_and_resolve_references()
+  config = loaded.trained.config.copy_and_resolve_references()
   config.eval.threshold = threshold
-  return f"{trained.name} {dataclasses.replace(trained, config=config).fingerprint}"
+  return f"{loaded.trained.name} {dataclasses.replace(loaded.trained, config=config).fingerprint}"
 
 
 async def _problem(request: Request, error: Exception) -> Response:
   """A problem in one sentence, for the page to show."""
-  if isinstance(error, HTTPException):
-    return JSONResponse({"problem": str(error.detail)}, error.status_code)
-  logger.error("%s", error, exc_info=error)
+  match error:
+    case HTTPException():
+      return JSONResponse({"problem": str(error.detail)}, error.status_code)
+    case FileNotFoundError():
+      return JSONResponse({"problem": "This film has been removed."}, 404)
   return JSONResponse({"problem": "Something went wrong; the terminal says what."}, 500)
 
 
 def _session(request: Request) -> Session:
   session = request.state.sessions.get(request.path_params["session"])
   if session is None:
-    raise HTTPException(404, "This page is from an earlier start; reload it.")
+    raise HTTPException(404, "This page's films were removed, to make room or by a restart; reload it.")
   return session
 
 
@@ -358,8 +397,8 @@ def _film(request: Request) -> StoredFilm:
   return film
 
 
-def _threshold(request: Request) -> float:
-  text = request.query_params.get("threshold", "0.5")
+def _threshold(request: Request, default: float = 0.5) -> float:
+  text = request.query_params.get("threshold", str(default))
   try:
     threshold = float(text)
   except ValueError:

@@ -61,7 +61,7 @@ def _wait(condition, seconds=30):
 
 def _open(browser, address):
   browser.get(address)
-  _wait(lambda: browser.execute_script("return document.body.dataset.ready") == "yes")
+  _wait(lambda: browser.execute_script("return !document.querySelector('main').inert"))
   browser.execute_script(_SHIFTS)
 
 
@@ -79,7 +79,7 @@ def test_upload_outlines_threshold_and_zip(browser, address, tmp_path):
   for i, name in enumerate(names):
     (tmp_path / name).write_bytes(picture(np.roll(film(256), 20 * i, axis=1)) if name != "bad.png" else b"bad")
   browser.find_element("id", "files").send_keys("\n".join(str(tmp_path / name) for name in names))
-  _wait(lambda: "3 films done" in _text(browser, "status"))
+  _wait(lambda: "2 of 3 films done" in _text(browser, "status"))
   assert "bad.png is no PNG" in _text(browser, "problems")
   assert _text(browser, "name") == names[0]
   assert len(browser.find_elements("css selector", "#gallery button")) == 2
@@ -95,7 +95,11 @@ def test_upload_outlines_threshold_and_zip(browser, address, tmp_path):
       threshold,
     )
     outlines.append(_colored(browser, _INFECTION))  # At once, before any answer.
-    _wait(lambda threshold=threshold: browser.execute_script("return document.body.dataset.settled") == threshold)
+    _wait(
+      lambda threshold=threshold: (
+        browser.execute_script("return document.getElementById('threshold').dataset.settled") == threshold
+      )
+    )
     numbers.append(_text(browser, "of-film"))
   assert outlines[0] != outlines[1] and numbers[0] != numbers[1]
 
@@ -119,7 +123,7 @@ def test_an_example_by_keyboard_without_a_shift_of_the_layout(browser, address):
   _open(browser, address)
   button = browser.find_element("id", "try")
   button.send_keys(Keys.ENTER)
-  _wait(lambda: "1 film done" in _text(browser, "status"))
+  _wait(lambda: "1 of 1 film done" in _text(browser, "status"))
   _wait(lambda: _colored(browser, _TRUTH) > 0)
   assert browser.execute_script("return window.shifts") < 0.02
   assert browser.execute_script(_UNREACHABLE) == 0
@@ -133,5 +137,5 @@ def test_nothing_is_wider_than_the_window(browser, address, width):
   )
   _open(browser, address)
   browser.find_element("id", "try").click()
-  _wait(lambda: "1 film done" in _text(browser, "status"))
+  _wait(lambda: "1 of 1 film done" in _text(browser, "status"))
   assert browser.execute_script("return document.documentElement.scrollWidth") <= width

@@ -125,7 +125,9 @@ def test_a_damaged_film_is_a_sentence_and_nothing_else_is_lost(client, session, 
     ("a\x00\n.png", "a\\x00\\n.png".replace("\\", "_")),
     ("<img src=x onerror=alert(1)>.png", "<img src=x onerror=alert(1)>.png"),  # Markup only where it is not escaped.
     ("=1+1.png", "=1+1.png"),
-    ("x" * 400 + ".png", "x" * 116 + ".png"),
+    ("x" * 400 + ".png", "x" * 196 + ".png"),
+    ("肺" * 100 + ".jpg", "肺" * 65 + ".jpg"),
+    ("x" * 9 + "." + "y" * 199, "y" * 199),
   ],
 )
 def test_names_stay_in_the_folder(client, session, name, kept, tmp_path):
@@ -142,8 +144,9 @@ def test_names_stay_in_the_folder(client, session, name, kept, tmp_path):
 
 
 def test_films_of_one_name_have_results_of_their_own(client, session):
-  names = [_add(client, session, "a.png", _FILMS[f"{i}.png"]).json()["name"] for i in range(3)]
-  assert names == ["a.png", "a_2.png", "a_3.png"]
+  given = ["a.png", "A.png", "a.png"]
+  names = [_add(client, session, name, _FILMS[f"{i}.png"]).json()["name"] for i, name in enumerate(given)]
+  assert names == ["a.png", "A_2.png", "a_3.png"]
   archive = zipfile.ZipFile(io.BytesIO(client.get(f"/{session}/results.zip").content))
   assert len({archive.read(f"overlays/{name}") for name in names}) == 3
 
@@ -177,6 +180,9 @@ def test_too_much_is_refused(client, session, monkeypatch):
   answer = _add(client, session, "a.png", _FILMS["0.png"])
   assert (answer.status_code, answer.json()["problem"]) == (413, "a.png has more than 100 bytes.")
   monkeypatch.undo()
+  monkeypatch.setattr(server, "MAX_FILMS_OF_ALL", 0)
+  assert "has to wait" in _add(client, session, "a.png", _FILMS["0.png"]).json()["problem"]
+  monkeypatch.undo()
   monkeypatch.setattr(sessions, "MAX_FILMS", 1)
   _add(client, session, "a.png", _FILMS["0.png"])
   assert "comes after 1 others" in _add(client, session, "b.png", _FILMS["1.png"]).json()["problem"]
@@ -184,7 +190,13 @@ def test_too_much_is_refused(client, session, monkeypatch):
 
 def test_removed_films_and_old_sessions_leave_nothing(client, session, tmp_path, monkeypatch):
   added = _add(client, session, "a.png", _FILMS["0.png"]).json()
-  assert client.delete(f"/{session}/films/{added['id']}").status_code == 204
+  assert client.get(f"/{session}/results.zip").status_code == 200
+  for _ in range(2):
+    assert client.delete(f"/{session}/films/{added['id']}").status_code == 204
+  assert not files_under(tmp_path / "kept")
+  other = client.post("/sessions").json()["session"]
+  _add(client, other, "a.png", _FILMS["0.png"])
+  client.delete(f"/{other}")
   assert not files_under(tmp_path / "kept")
   _add(client, session, "a.png", _FILMS["0.png"])
   monkeypatch.setattr(sessions, "MAX_SESSIONS", 1)
@@ -201,21 +213,23 @@ def test_a_threshold_that_is_none_is_refused(client, session, threshold):
 
 
 def test_other_pages_and_names_of_this_machine_are_refused(client):
-  assert client.get("/", headers={"Host": "rebound.example"}).status_code == 403
-  assert client.post("/sessions", headers={"Origin": "http://evil.example"}).status_code == 403
+  for host in ("rebound.example", "[", ""):
+    assert client.get("/", headers={"Host": host}).status_code == 403
+  for origin in ("http://evil.example", "http://[", "null"):
+    assert client.post("/sessions", headers={"Origin": origin}).status_code == 403
   assert client.post("/sessions", headers={"Origin": "http://127.0.0.1"}).status_code == 200
   assert "default-src 'none'" in client.get("/").headers["Content-Security-Policy"]
 
 
 def test_beyond_this_machine_a_password_is_needed(create_app):
-  with TestClient(create_app(password="secret", any_host=True), base_url="http://10.0.0.1") as client:
+  with TestClient(create_app(password="secret"), base_url="http://10.0.0.1") as client:
     assert client.get("/").status_code == client.post("/sessions").status_code == 401
     for password, status in (("wrong", 401), ("secret", 200)):
       token = base64.b64encode(f"covseg:{password}".encode()).decode()
       assert client.get("/", headers={"Authorization": f"Basic {token}"}).status_code == status
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_prints_its_address_and_leaves_no_folder(recipe_run, tmp_path, number):
   command = [sys.executable, "-m", "covseg", "app", f"--model={recipe_run}", "--port=0"]
   environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
@@ -226,6 +240,20 @@ def test_the_command_prints_its_address_and_leaves_no_folder(recipe_run, tmp_pat
     running.send_signal(number)
     running.wait(30)
   assert not any(path.name.startswith("covseg-") for path in tmp_path.iterdir())
+
+
+def test_a_model_that_does_not_exist_is_told_before_the_page_opens():
+  command = [sys.executable, "-m", "covseg", "app", "--model=no_such_model", "--port=0"]
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+  assert done.returncode != 0 and "no such model ships" in done.stderr and "http" not in done.stdout
+
+
+def test_a_film_that_is_removed_meanwhile_is_left_out(client, session, tmp_path):
+  ids = [_add(client, session, f"{i}.png", _FILMS[f"{i}.png"]).json()["id"] for i in range(2)]
+  next((tmp_path / "kept").rglob(f"{ids[0]}.npy")).unlink()
+  archive = zipfile.ZipFile(io.BytesIO(client.get(f"/{session}/results.zip").content))
+  assert [row["file"] for row in _rows(archive.read("predictions.csv").decode())] == ["1.png"]
+  assert client.get(f"/{session}/films/{ids[0]}/values").status_code == 404
 
 
 def test_the_package_does_not_import_the_web_server():
