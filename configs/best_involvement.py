@@ -1,4 +1,4 @@
-"""What `best.py` lacks: whether each lung is infected, learnt on its frozen features from changed films.
+"""What `best_stage2.py` lacks: whether each lung is infected, learnt on its frozen features from changed films.
 
 python main.py --config=configs/best_involvement.py --config.dataset.manual_dir=FOLDER
 
@@ -9,7 +9,7 @@ that had other work, too; what it reaches is in covseg/trained/released/best.md.
 
 from ml_collections import ConfigDict
 
-from configs import best
+from configs import best_stage2
 
 # Probability and strength; equalisation, shot noise, frames and text are left to evaluation.
 _CHANGES = {
@@ -28,8 +28,8 @@ _CHANGES = {
 
 
 def get_config() -> ConfigDict:
-  config = best.get_config()
-  config.init_from = "runs/best"
+  config = best_stage2.get_config()
+  config.init_from = "runs/best_stage2"
   config.num_epochs = 6
   config.dataset.cohort = "covid"
   config.model.encoder_weights = ""

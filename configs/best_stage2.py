@@ -1,7 +1,7 @@
-"""The best single model: from `best_stage1.py` on, with all films, and whether a film has an infection.
+"""The second stage of `best`: from `best_stage1.py` on, with all films, and whether a film has an infection.
 
 python main.py --config=configs/best_stage1.py --config.dataset.manual_dir=FOLDER --workdir=runs/best_stage1
-python main.py --config=configs/best.py --config.dataset.manual_dir=FOLDER --workdir=runs/best
+python main.py --config=configs/best_stage2.py --config.dataset.manual_dir=FOLDER --workdir=runs/best_stage2
 
 Validation, threshold 0.5, last epoch: per image over the 466 COVID-19 films Dice 0.794, IoU 0.692;
 with_negatives (932 films) Dice 0.878, IoU 0.827, sensitivity 0.989, specificity 0.961. 9 min after the first
