@@ -1,10 +1,10 @@
-"""The third stage of `best`: films changed as other hospitals expose, scale and store them, and healthy lungs of the same ones.
+"""The third stage of `best`: films changed as other hospitals expose, scale and store them.
 
 python main.py --config=configs/best_robust.py --config.dataset.manual_dir=FOLDER
 
-Goes on from `best_involvement.py`. Of films with one clean lung, that lung is mirrored onto the other side at times, so that
-films without infection come from the same hospitals as those with. 25 min on 2 CPU cores. By itself validation Dice falls
-to 0.769; the mean of its weights and of those it started from is better than either, and is what ships, with two variants
+Goes on from `best_involvement.py`. Of films with one clean lung, that lung is mirrored onto the other side at times, so
+that films without infection come from the same hospitals as those with. 25 min on 2 CPU cores. By itself validation Dice
+falls to 0.766; the mean of its weights, of those it started from and of two variants is what ships
 (covseg/trained/released/best.md).
 """
 

@@ -13,7 +13,7 @@ from covseg.training.train_state import create_train_state
 from covseg.training.train_step import MASKS, create_resident_train_steps
 
 
-@pytest.fixture(scope="module", params=["unet", "best"])
+@pytest.fixture(scope="module", params=["unet", "best_stage2"])
 def program(request):
   """StableHLO, for a GPU, of many training steps of a recipe in bfloat16 over films on the device."""
   config = importlib.import_module(f"configs.{request.param}").get_config()
