@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from covseg.models.batch_norm import BatchNorm
 from covseg.models.convolution import conv3x3
+from covseg.models.dense import dense
 
 NORMS = ("batch", "group")
 HEADS = ("infection", "lung", "involvement", "presence")
@@ -50,7 +52,7 @@ class DoubleConv(nn.Module):
       if self.norm == "group":
         x = nn.GroupNorm(math.gcd(8, self.features), epsilon=1e-5, dtype=x.dtype)(x)
       else:
-        x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=x.dtype)(x)
+        x = BatchNorm()(x, train)
       x = nn.relu(x)
     return x
 
@@ -71,7 +73,7 @@ class UpConv(nn.Module):
     kernel = self.param("kernel", init, (c, 2, 2, self.features))
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
     kernel, bias = kernel.reshape(c, -1).astype(x.dtype), bias.astype(x.dtype)
-    x = (x @ kernel).reshape(b, h, w, 2, 2, self.features) + bias
+    x = dense(x, kernel).reshape(b, h, w, 2, 2, self.features) + bias
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, self.features)
 
 

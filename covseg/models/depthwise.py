@@ -72,8 +72,13 @@ def _forward(stride: int, pads: Pads, x: jax.Array, kernel: jax.Array):
 def _backward(stride: int, pads: Pads, saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   size = kernel.shape[0]
-  to_input = jax.linear_transpose(lambda x: _windows(x, size, stride, pads), x)
-  (x_gradient,) = to_input([g * weight for weight in _weights(kernel)])
+  if stride == 1:  # The products of the mirrored kernel with shifted gradients, which XLA:CPU fuses.
+    transposed = tuple((size - 1 - before, size - 1 - after) for before, after in pads)
+    windows = _windows(g, size, 1, transposed)
+    x_gradient = sum(window * weight for window, weight in zip(windows, _weights(kernel[::-1, ::-1]), strict=True))
+  else:
+    to_input = jax.linear_transpose(lambda x: _windows(x, size, stride, pads), x)
+    (x_gradient,) = to_input([g * weight for weight in _weights(kernel)])
   if jax.device_count() > 1:  # By image does not go with images that lie on several devices.
     sums = jnp.stack([(window * g).sum(axis=(0, 1, 2)) for window in _windows(x, size, stride, pads)])
     return x_gradient, sums.reshape(kernel.shape)

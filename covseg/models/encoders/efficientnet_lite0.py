@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from covseg.models.batch_norm import BatchNorm
+from covseg.models.dense import Dense
 from covseg.models.depthwise import depthwise_conv
 from covseg.models.encoders.layers import relu6
 
@@ -67,19 +69,19 @@ class _InvertedResidual(nn.Module):
     width = x.shape[-1] * self.expansion
     y = x
     if self.expansion > 1:
-      y = nn.Dense(width, use_bias=False, dtype=x.dtype, name="expand")(y)
+      y = Dense(width, name="expand")(y)
       y = relu6(_norm(y, train, "expand_norm"))
     shape = (self.kernel_size, self.kernel_size, width)
     init = nn.initializers.variance_scaling(2.0, "fan_in", "normal", in_axis=(0, 1), out_axis=(), batch_axis=2)
     y = depthwise_conv(y, self.param("depthwise", init, shape).astype(x.dtype), self.stride)
     y = relu6(_norm(y, train, "depthwise_norm"))
-    y = nn.Dense(self.features, use_bias=False, dtype=x.dtype, name="project")(y)
+    y = Dense(self.features, name="project")(y)
     y = _norm(y, train, "project_norm")
     return x + y if x.shape == y.shape else y
 
 
 def _norm(x: jax.Array, train: bool, name: str) -> jax.Array:
-  return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-3, dtype=x.dtype, name=name)(x)
+  return BatchNorm(epsilon=1e-3, name=name)(x, train)
 
 
 def _in_our_names(name: str) -> str:

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from covseg.models.batch_norm import BatchNorm
+
 # Mean and standard deviation of ImageNet, of red, green and blue, and of grey between them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -64,7 +66,7 @@ def conv(x: jax.Array, features: int, size: int, *, stride: int = 1, name: str) 
 
 def norm(x: jax.Array, train: bool, name: str) -> jax.Array:
   """Batch norm."""
-  return nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=x.dtype, name=name)(x)
+  return BatchNorm(name=name)(x, train)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
