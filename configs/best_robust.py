@@ -3,8 +3,8 @@
 python main.py --config=configs/best_robust.py --config.dataset.manual_dir=FOLDER
 
 Goes on from `best_involvement.py`. Of films with one clean lung, that lung is mirrored onto the other side at times, so
-that films without infection come from the same hospitals as those with. 25 min on 2 CPU cores. By itself validation
-Dice falls to 0.766; the mean of its weights, of those it started from and of two variants is what ships
+that films without infection come from the same hospitals as those with. 32 min on 2 CPU cores with other work. Alone
+it falls to validation Dice 0.766; the mean of its weights, of those it started from and of two variants is what ships
 (covseg/trained/released/best.md).
 """
 
