@@ -4,13 +4,11 @@ It listens on this machine alone unless told otherwise, asks nothing of any othe
 removed when it ends. Of a DICOM file only the pixels are kept.
 """
 
-import base64
 import contextlib
 import dataclasses
 import functools
 import importlib.resources
 import io
-import ipaddress
 import os
 import pathlib
 import secrets
@@ -19,10 +17,8 @@ import socket
 import sys
 import tempfile
 import threading
-import urllib.parse
-import zipfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import uvicorn
@@ -36,54 +32,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from covseg.app import archive
 from covseg.app.examples import Example, examples_of
+from covseg.app.guard import USER, Guard, is_loopback
+from covseg.app.models import Models
 from covseg.app.sessions import MAX_FILMS_OF_ALL, Session, Sessions, StoredFilm
-from covseg.prediction import predictor
 from covseg.prediction.prediction import Prediction
-from covseg.prediction.predictor import Predictor
 from covseg.prediction.reading import film_files
 from covseg.prediction.reading.film_files import Radiograph
-from covseg.prediction.reading.film_search import FoundFilm
-from covseg.prediction.writing import prediction_files, predictions_table
-from covseg.prediction.writing.prediction_files import Wanted
 from covseg.trained import model_files, trained_model
 from input_pipeline.limits import MAX_BYTES, room_for
 
-_USER = "covseg"
 _LONGEST_SIDE, _THUMBNAIL_SIDE = 1400, 240  # Of a film on the page.
 _PAGES = {
   "/": ("page.html", "text/html"),
   "/page.js": ("page.js", "text/javascript"),
   "/page.css": ("page.css", "text/css"),
 }
-_HEADERS = {
-  "Content-Security-Policy": (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-  ),
-  "X-Content-Type-Options": "nosniff",
-  "Referrer-Policy": "no-referrer",
-  "Cache-Control": "no-store",
-}
-
-
-class Models:
-  """The models to choose from, each loaded when it is first used, or ahead of that."""
-
-  def __init__(self, names: Sequence[str], changes: Sequence[str]):
-    self.names = list(names)
-    self._changes = tuple(changes)
-    self._loaded: dict[str, Predictor] = {}
-    self._lock = threading.Lock()
-
-  def get(self, name: str) -> Predictor:
-    """A model, ready to predict for one film at a time."""
-    with self._lock:
-      if name not in self._loaded:
-        loaded = predictor.load(name, self._changes if name == self.names[0] else ())
-        loaded.warm_up(1)
-        self._loaded[name] = loaded
-      return self._loaded[name]
 
 
 def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields: dict[str, str] | None = None) -> None:
@@ -105,12 +70,12 @@ def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields
   examples = examples_of(dataset_fields)
   listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
   port = listener.getsockname()[1]
-  password = None if _is_loopback(host) else secrets.token_urlsafe(9)
-  threading.Thread(target=_load_ahead, args=(models,), daemon=True).start()
+  password = None if is_loopback(host) else secrets.token_urlsafe(9)
+  models.load_ahead()
   shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
   print(f"The page is at http://{shown}:{port}/ - stop it with Ctrl-C.")
   if password:
-    print(f"It asks for a name and a password: {_USER} and {password}. They cross the network unencrypted.")
+    print(f"It asks for a name and a password: {USER} and {password}. They cross the network unencrypted.")
   for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # So that the folder is removed then, too.
     signal.signal(getattr(signal, name), lambda *_: sys.exit())
   with tempfile.TemporaryDirectory(prefix="covseg-") as folder, contextlib.suppress(KeyboardInterrupt):
@@ -147,7 +112,7 @@ def create_app(
       Route("/{session}/films/{film}/{picture}.png", _picture),
       Route("/{session}/results.zip", _results),
     ],
-    middleware=[Middleware(_Guard, password=password)],
+    middleware=[Middleware(Guard, password=password)],
     exception_handlers={HTTPException: _problem, FileNotFoundError: _problem, Exception: _problem},
     lifespan=_with_state(
       models=models,
@@ -157,50 +122,6 @@ def create_app(
       network=threading.Lock(),
     ),
   )
-
-
-class _Guard:
-  """Refuses requests that are not from the page itself, or lack the password; adds headers to answers."""
-
-  def __init__(self, app: Callable, password: str | None):
-    self._app = app
-    token = base64.b64encode(f"{_USER}:{password}".encode()).decode()
-    self._authorization = None if password is None else f"Basic {token}"
-
-  async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
-    if scope["type"] != "http":
-      await self._app(scope, receive, send)
-      return
-    refusal = self._refusal(Request(scope))
-    if refusal:
-      await refusal(scope, receive, send)
-      return
-
-    async def send_with_headers(message: dict[str, Any]) -> None:
-      if message["type"] == "http.response.start":
-        message["headers"] += [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-      await send(message)
-
-    await self._app(scope, receive, send_with_headers)
-
-  def _refusal(self, request: Request) -> Response | None:
-    host = request.headers.get("host", "")
-    origin = request.headers.get("origin")
-    try:
-      name = urllib.parse.urlsplit(f"//{host}").hostname or ""
-      is_own = origin is None or urllib.parse.urlsplit(origin).netloc == host
-    except ValueError:
-      return Response("That is no address.", 403)
-    # Another page's name that leads here (DNS rebinding) is not this machine's.
-    if self._authorization is None and not _is_loopback(name):
-      return Response("This page is served for this machine alone.", 403)
-    if not is_own:
-      return Response("Another page may not use this one.", 403)
-    if self._authorization is not None:
-      given = request.headers.get("authorization", "")
-      if not secrets.compare_digest(given.encode(), self._authorization.encode()):
-        return Response("A password is needed.", 401, {"WWW-Authenticate": 'Basic realm="covseg"'})
-    return None
 
 
 async def _page(request: Request) -> Response:
@@ -343,34 +264,12 @@ def _results(request: Request) -> Response:
   remove = functools.partial(os.unlink, file.name)
   try:
     with file:
-      _write_results(films, threshold, file, session.folder)
+      archive.write(films, threshold, file, session.folder)
   except BaseException:
     remove()
     raise
   headers = {"Content-Disposition": 'attachment; filename="covseg-results.zip"'}
   return FileResponse(file.name, media_type="application/zip", headers=headers, background=BackgroundTask(remove))
-
-
-def _write_results(films: Sequence[StoredFilm], threshold: float, file: IO[bytes], folder: pathlib.Path) -> None:
-  model_name = functools.cache(_name_in_table)
-  with tempfile.TemporaryDirectory(dir=folder) as temporary, zipfile.ZipFile(file, "w") as archive:
-    results, lines = pathlib.Path(temporary), []
-    for film in films:
-      name = model_name(film.predictor, threshold)
-      with contextlib.suppress(FileNotFoundError), film.prediction(threshold) as prediction:  # It has been removed.
-        wanted = Wanted(lungs=prediction.lungs is not None, probabilities=True)
-        prediction_files.write(results, FoundFilm("", film.name), prediction, wanted, name)
-        lines.append(predictions_table.line(film.name, name, prediction))
-    predictions_table.Journal(results, "").write_table(lines)
-    for written in sorted(path for path in results.rglob("*") if path.is_file()):
-      archive.write(written, written.relative_to(results))
-
-
-def _name_in_table(loaded: Predictor, threshold: float) -> str:
-  """The model's name and fingerprint, as `predict --set eval.threshold=...` writes them."""
-  config = loaded.trained.config.copy_and_resolve_references()
-  config.eval.threshold = threshold
-  return f"{loaded.trained.name} {dataclasses.replace(loaded.trained, config=config).fingerprint}"
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -408,24 +307,9 @@ def _threshold(request: Request, default: float = 0.5) -> float:
   return threshold
 
 
-def _load_ahead(models: Models) -> None:
-  try:
-    models.get(models.names[0])
-    print("The model is ready.")
-  except Exception as error:  # The page shows it when a film is given.
-    print(f"The model cannot be loaded: {error}")
-
-
 def _with_state(**state: Any) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[dict[str, Any]]]:
   @contextlib.asynccontextmanager
   async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
     yield state
 
   return lifespan
-
-
-def _is_loopback(host: str) -> bool:
-  try:
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
-  except ValueError:
-    return False

@@ -7,12 +7,13 @@ import pytest
 import uvicorn
 
 from covseg.app import examples, server
+from covseg.app.models import Models
 
 
 @pytest.fixture(scope="package")
-def models(recipe_run) -> server.Models:
+def models(recipe_run) -> Models:
   """A small model with a lung head, loaded once."""
-  models = server.Models([str(recipe_run)], [])
+  models = Models([str(recipe_run)], [])
   models.get(str(recipe_run))
   return models
 
