@@ -125,6 +125,8 @@ def assess(
     return changed_films.figures(predict(seen), masks)
 
   planned = [(name, severity) for name, (_, severities, _) in CHANGES.items() for severity in severities]
+  if reference:  # Before an hour's work.
+    _check_reference(reference, planned, len(masks))
   found: dict[str, Any] = {"clean": figures(iter(images)), "changes": []}
   for name, severity in tqdm(planned, "robustness", unit="change", disable=None):
     row = {"change": name, "severity": severity, **figures(changed(images, name, severity))}
@@ -140,19 +142,19 @@ def relative_error(found: Mapping[str, Any], reference: Mapping[str, Any]) -> di
   """1 - Dice under each change, its severities summed, over that of a reference model; and their mean.
 
   Equation 1 of Hendrycks and Dietterich (2019): under 1, the model is the better one.
-
-  Raises:
-    ValueError: the reference has other changes or films.
   """
-  planned, expected = ([(row["change"], row["severity"]) for row in of["changes"]] for of in (found, reference))
-  if planned != expected or found["clean"]["films"] != reference["clean"]["films"]:
-    raise ValueError("The reference was evaluated under other changes, or on other films (--split, --cohort, --every).")
 
   def errors(of: Mapping[str, Any], name: str) -> float:
     return sum(1 - row["dice"] for row in of["changes"] if row["change"] == name)
 
   of_changes = {name: errors(found, name) / errors(reference, name) for name in CHANGES}
   return {**of_changes, "mean": float(np.mean(list(of_changes.values())))}
+
+
+def _check_reference(reference: Mapping[str, Any], planned: list[tuple[str, float]], num_films: int) -> None:
+  found = [(row["change"], row["severity"]) for row in reference["changes"]]
+  if found != planned or reference["clean"]["films"] != num_films:
+    raise ValueError("The reference was evaluated under other changes, or on other films (--split, --cohort, --every).")
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

@@ -76,9 +76,17 @@ def test_relative_error_worked_by_hand():
   relative = robustness.relative_error(found, reference)
   assert relative["noise"] == pytest.approx(1.5) and relative["blur"] == pytest.approx(0.5)
   assert relative["mean"] == pytest.approx((1.5 + 9 * 0.5) / 10)
-  reference["clean"]["films"] = 5
-  with pytest.raises(ValueError, match="other films"):
-    robustness.relative_error(found, reference)
+
+
+def test_a_reference_of_other_films_is_refused_before_anything_is_predicted():
+  rows = [
+    {"change": name, "severity": severity, "dice": 0.5}
+    for name, (_, severities, _) in robustness.CHANGES.items()
+    for severity in severities
+  ]
+  for reference in ({"changes": rows, "clean": {"films": 5}}, {"changes": rows[1:], "clean": {"films": 2}}):
+    with pytest.raises(ValueError, match="other films"):
+      robustness.assess(lambda seen: pytest.fail("predicted"), FILMS, FILMS > 128, 8, reference)
 
 
 def test_lungs_are_blacked_out_or_left_alone():
