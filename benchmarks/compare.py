@@ -2,8 +2,8 @@
 
   python -m benchmarks.compare --base_features=16 --image_size=256
 
-Same network, batch and precision. Each system lives in a process of its own; they take turns, so that
-a busy machine slows all of them alike. A ratio above 1 means that covseg is faster.
+Same network, batch and precision. Each system lives in a process of its own; they take turns, in an order that is
+drawn anew for each round, so that a busy machine slows all of them alike. A ratio above 1 means that covseg is faster.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -25,7 +26,8 @@ class Worker:
   def __init__(self, system: str, films: str, arguments: argparse.Namespace):
     system, _, num_devices = system.partition(":")
     command = [sys.executable, "-m", "benchmarks.worker", system, f"--films={films}"]
-    command += [f"--base_features={arguments.base_features}", f"--batch_size={arguments.batch_size}"]
+    command += [f"--network={arguments.network}", f"--base_features={arguments.base_features}"]
+    command += [f"--batch_size={arguments.batch_size}"]
     command += ["--bfloat16"] if arguments.bfloat16 else []
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if system == "covseg":  # So that the first step includes compilation.
@@ -64,11 +66,12 @@ def main() -> None:
     films = str(pathlib.Path(folder) / "films.npz")
     _write_films(films, arguments)
     workers = {system: Worker(system, films, arguments) for system in arguments.systems}
-  print(f"On {platform.processor() or platform.machine()}, {os.cpu_count()} cores:")
+  print(f"On {_processor()}, {os.cpu_count()} cores:")
   for worker in workers.values():
     print(f"  {worker.start['about']}")
+  features = f", {arguments.base_features} base features" if arguments.network == "unet" else ""
   print(
-    f"\n{arguments.base_features} base features, {arguments.image_size} px, batch {arguments.batch_size}, "
+    f"\n{arguments.network}{features}, {arguments.image_size} px, batch {arguments.batch_size}, "
     f"{'bfloat16' if arguments.bfloat16 else 'float32'}\n"
   )
 
@@ -79,18 +82,19 @@ def main() -> None:
     "infer": (2 * arguments.steps, arguments.rounds, arguments.batch_size),
     "epoch": (1, max(2, arguments.rounds // 3), steps * arguments.batch_size),
   }
-  seconds, steps_alone = {}, []
-  print("| | images/s, median | covseg is faster by (median, range of the rounds) |\n|---|---|---|")
+  seconds, steps_alone, order = {}, [], random.Random(0)
+  print("| | images/s, median | best | covseg is faster by (median, range of the rounds) |\n|---|---|---|---|")
   for what, (repeats, rounds, images) in turns.items():
     for _ in range(rounds):
-      for system, worker in workers.items():
+      for system, worker in order.sample(list(workers.items()), len(workers)):
         seconds.setdefault((what, system), []).append(worker.ask(what, repeats)["seconds"])
         if (what, system) == ("epoch", "covseg"):  # As many steps again, without what feeds them.
           steps_alone.append(steps * worker.ask("train", steps)["seconds"])
     for system in workers:
       times, ours = seconds[what, system], seconds[what, "covseg"]
       ratios = [other / our for other, our in zip(times, ours, strict=True)]
-      print(f"| {what}, {system} | {images / statistics.median(times):.2f} | {_spread(ratios, '.2f')} |")
+      median, best = images / statistics.median(times), images / min(times)
+      print(f"| {what}, {system} | {median:.2f} | {best:.2f} | {_spread(ratios, '.2f')} |")
 
   print("\n| | import, s | first step, with compilation, s | peak memory host / device, GB |\n|---|---|---|---|")
   for system, worker in workers.items():
@@ -111,7 +115,8 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("--base_features", type=int, default=16)
+  parser.add_argument("--network", choices=("unet", "efficientnet_lite0", "resnet34"), default="unet")
+  parser.add_argument("--base_features", type=int, default=16, help="Of the U-Net.")
   parser.add_argument("--image_size", type=int, default=256)
   parser.add_argument("--batch_size", type=int, default=8)
   parser.add_argument("--bfloat16", action="store_true")
@@ -133,17 +138,24 @@ def _parse() -> argparse.Namespace:
   return parser.parse_args()
 
 
+def _processor() -> str:
+  cpuinfo = pathlib.Path("/proc/cpuinfo")
+  lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+  models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+  return models[0] if models else platform.machine()
+
+
 def _spread(values: list[float], form: str) -> str:
   return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def _forward_flops(arguments: argparse.Namespace) -> float:
   """Operations of the network for one image."""
-  from configs import default
+  from benchmarks.networks_covseg import config_of
   from covseg.experiments import comparison
 
-  config = default.get_config()
-  config.image_size, config.model.base_features = arguments.image_size, arguments.base_features
+  config = config_of(arguments.network, arguments.base_features)
+  config.image_size = arguments.image_size
   return comparison.cost(config)[1] * 1e9
 
 

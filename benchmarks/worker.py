@@ -16,6 +16,7 @@ def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument("system", choices=("covseg", "torch", "keras"))
   parser.add_argument("--films", required=True, help="NPZ file of images and masks.")
+  parser.add_argument("--network", required=True)
   parser.add_argument("--base_features", type=int, required=True)
   parser.add_argument("--batch_size", type=int, required=True)
   parser.add_argument("--bfloat16", action="store_true")
@@ -24,11 +25,11 @@ def main() -> None:
     command_line.use_huge_pages()  # As main.py does.
 
   began = time.perf_counter()
-  module = importlib.import_module(f"benchmarks.unet_{arguments.system}")
+  module = importlib.import_module(f"benchmarks.networks_{arguments.system}")
   import_seconds = time.perf_counter() - began
   with np.load(arguments.films) as films:
     images, masks = films["images"], films["masks"]
-  system = module.System(arguments.base_features, arguments.bfloat16)
+  system = module.System(arguments.network, arguments.base_features, arguments.bfloat16)
   batch = system.place(images[: arguments.batch_size], masks[: arguments.batch_size])
 
   def seconds_of(call, repeats: int, warm: bool = True) -> float:

@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
   model.dropout = 0.5
   # unet_plus_plus: 1 to 4 predicts from a U-Net of that depth, and computes no more; 0 from all.
   model.prune_to = 0
-  # encoder_decoder: efficientnet_lite0, mobilenet_v2, resnet18, resnet34, resnet50 or densenet121.
+  # encoder_decoder: efficientnet_lite0, efficientnet_lite1, mobilenet_v2, resnet18, resnet34, resnet50 or densenet121.
   model.encoder = "resnet34"
   # encoder_decoder: unet or fpn.
   model.decoder = "unet"
@@ -79,6 +79,10 @@ def get_config() -> ConfigDict:
   loss.tversky_alpha = 0.3
   loss.tversky_beta = 0.7
   loss.focal_tversky_gamma = 4 / 3
+  # Models, as --model takes them, whose predictions for the training films make the masks soft; empty for none.
+  loss.teacher = ""
+  # Of these predictions, against the masks of the dataset.
+  loss.teacher_weight = 0.5
   # Of the lung head's binary cross-entropy, where there is one.
   loss.lung_weight = 0.5
   # Of the presence head's.

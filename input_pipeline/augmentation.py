@@ -52,7 +52,7 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     config: `config.augment`: of each transform, its probability and its strength.
     key: from which alone the changes follow.
     images: float32 (B, H, W, 1) in [0, 1].
-    masks: float32 (B, H, W, M) of 0 and 1, which move with the image: of the infection, and, for "symmetry", of the
+    masks: float32 (B, H, W, M) in [0, 1], which move with the image: of the infection, and, for "symmetry", of the
       lungs after it.
 
   Returns:
@@ -129,7 +129,7 @@ def _lung_to_mirror(key: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Ar
 
   It is the clean one where the other is infected, else either.
   """
-  columns = masks[..., :2].sum(axis=1)  # (B, W, 2)
+  columns = (masks[..., :2] > 0.5).sum(axis=1)  # (B, W, 2)
   x = _pixel_centers(masks.shape[2])
   infection, lungs = columns[..., 0], columns[..., 1]
   middle = (lungs * x).sum(axis=1, keepdims=True) / jnp.maximum(lungs.sum(axis=1, keepdims=True), 1)  # (B, 1)

@@ -9,10 +9,11 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from covseg.runtime import devices
+from covseg.training import teacher
 from covseg.training.run import Run
 from covseg.training.train_state import TrainState
 from covseg.training.train_step import create_resident_train_steps, create_train_step
-from input_pipeline.batches import TrainingOrder
+from input_pipeline.batches import Batch, TrainingOrder
 from input_pipeline.films import FilmReader, load_films
 from input_pipeline.streaming import batches_from_memory, streamed_batches
 
@@ -33,12 +34,20 @@ def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state:
     are, uint8, and many steps run there without the host. XLA:CPU is slow inside such a loop, and
     several processes feed only their shares: there the host gathers each batch, once its films are read.
 
-  The batches are the same in each way.
+  The batches are the same in each way. A teacher sees all films before the first.
+
+  Raises:
+    ValueError: there is a teacher, and the films do not fit into memory.
   """
   config, mesh = run.config, run.mesh
   share, first_step = devices.share_of_batch(config.batch_size), int(state.step)
   gigabytes = (2 + reader.has_lung_masks) * len(reader) * config.image_size**2 / 1e9
   fits_memory = gigabytes <= config.dataset.memory_limit_gb
+  if not fits_memory and config.loss.teacher:
+    raise ValueError(
+      f"loss.teacher needs the training films in memory: they take {gigabytes:.1f} GB, and dataset.memory_limit_gb is "
+      f"{config.dataset.memory_limit_gb}."
+    )
   if not fits_memory:
     logger.info("The training films (%.1f GB in memory) are read as they are needed.", gigabytes)
   elif jax.default_backend() != "cpu" and jax.process_count() == 1:
@@ -46,12 +55,16 @@ def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state:
   train_step = create_train_step(config, run.model, run.optimizer)
   # Compiled before threads begin to read, which would hold up the tracing.
   blank = np.zeros((share.stop - share.start, config.image_size, config.image_size), bool)
-  batch = {"image": blank.astype(np.uint8), "mask": blank}
+  batch = {"image": blank.astype(np.uint8), "mask": blank.astype(np.uint8) if config.loss.teacher else blank}
   if reader.has_lung_masks:
     batch["lung_mask"] = blank
   train_step.lower(state, devices.split_over_batch(mesh, batch)).compile()
-  create_batches = batches_from_memory if fits_memory else streamed_batches
-  batches = create_batches(reader, order, first_step, share)
+  if config.loss.teacher:
+    films = _load(run, reader)
+    batches = ({name: x[order[step][share]] for name, x in films.items()} for step in itertools.count(first_step))
+  else:
+    create_batches = batches_from_memory if fits_memory else streamed_batches
+    batches = create_batches(reader, order, first_step, share)
 
   def take_step(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
     del steps_left  # One is never too many.
@@ -63,8 +76,7 @@ def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state:
 def _take_resident_steps(run: Run, reader: FilmReader, order: TrainingOrder, first_step: int) -> TakeSteps:
   config, mesh = run.config, run.mesh
   train_steps = create_resident_train_steps(config, run.model, run.optimizer)
-  films = load_films(reader).as_batch()
-  films = jax.device_put(films, devices.replicated(mesh))
+  films = jax.device_put(_load(run, reader), devices.replicated(mesh))
   orders = (order[step] for step in itertools.count(first_step))
 
   def take_steps(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
@@ -76,3 +88,12 @@ def _take_resident_steps(run: Run, reader: FilmReader, order: TrainingOrder, fir
     return state, losses[:num_steps]
 
   return take_steps
+
+
+def _load(run: Run, reader: FilmReader) -> Batch:
+  """All training films as one batch, with soft masks where there is a teacher."""
+  films = load_films(reader)
+  batch = films.as_batch()
+  if run.config.loss.teacher:
+    batch["mask"] = teacher.soft_masks(films, reader.builder, run.config, run.mesh)
+  return batch

@@ -1,7 +1,7 @@
 """Losses over logits and masks: keyword arguments, one value per image.
 
-Each takes logits, float32 (B, H, W, 1), and masks, float32 (B, H, W, 1) of 0 and 1, and returns
-float32 (B,). They are finite, and so are their gradients, for empty masks, full masks and any logits.
+Each takes logits, float32 (B, H, W, 1), and masks, float32 (B, H, W, 1) of 0 and 1, or between where they are soft,
+and returns float32 (B,). They are finite, and so are their gradients, for empty masks, full masks and any logits.
 """
 
 import functools
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from covseg.configuration import check_choice, check_effects
+from covseg.configuration import check_choice, check_effects, check_ranges
 from covseg.models.blocks import split_lungs
 from input_pipeline.augmentation import CLEAN_LUNG, INFECTED_LUNG
 
@@ -52,11 +52,15 @@ def focal(*, logits: jax.Array, masks: jax.Array, focal_gamma: float, focal_alph
 
 
 def tversky(*, logits: jax.Array, masks: jax.Array, tversky_alpha: float, tversky_beta: float) -> jax.Array:
-  """1 - Tversky index (Salehi et al. 2017): alpha weighs false positives, beta false negatives."""
+  """1 - Tversky index (Salehi et al. 2017): alpha weighs false positives, beta false negatives.
+
+  The true positives are (p + y - |p - y|) / 2 in place of p y. For masks of 0 and 1 it is the same; for soft ones the
+  least loss is at p = y (Wang et al. 2023, https://arxiv.org/abs/2303.16296).
+  """
   probabilities = jax.nn.sigmoid(logits)
-  tp = (probabilities * masks).sum(axis=_PIXELS)
-  fp = (probabilities * (1 - masks)).sum(axis=_PIXELS)
-  fn = ((1 - probabilities) * masks).sum(axis=_PIXELS)
+  tp = (probabilities + masks - jnp.abs(probabilities - masks)).sum(axis=_PIXELS) / 2
+  fp = probabilities.sum(axis=_PIXELS) - tp
+  fn = masks.sum(axis=_PIXELS) - tp
   return 1 - (tp + _SMOOTHING) / (tp + tversky_alpha * fp + tversky_beta * fn + _SMOOTHING)
 
 
@@ -98,10 +102,10 @@ def involvement(*, logits: jax.Array, infection: jax.Array, lungs: jax.Array, co
 
   Args:
     logits: float32 (B, 1, 2, 1), the lung on the left of the film first.
-    infection, lungs: float32 (B, H, W, 1) of 0 and 1.
+    infection, lungs: float32 (B, H, W, 1); a pixel is infected above 0.5.
     counts: bool (B,), whether the film had an infection before it was augmented.
   """
-  halves = split_lungs(lungs)
+  halves, infection = split_lungs(lungs), infection > 0.5
   area = halves.sum(axis=(1, 2))
   share = (halves * infection).sum(axis=(1, 2)) / jnp.maximum(area, 1)  # (B, 2)
   weight = jnp.where(share > INFECTED_LUNG, 1.0, jnp.where(share < CLEAN_LUNG, _CLEAN_LUNG_WEIGHT, 0.0))
@@ -121,7 +125,12 @@ def check(config: ConfigDict, heads: Sequence[str]) -> None:
   """Raises ValueError if a field of `config.loss` is not known, cannot work, or has no effect."""
   check_choice("loss.name", config.name, LOSSES)
   used = set(inspect.signature(LOSSES[config.name]).parameters) - {"logits", "masks"}
-  used |= {field for field, head in _OF_HEADS.items() if head in heads}
+  used |= {field for field, head in _OF_HEADS.items() if head in heads} | {"teacher"}
+  if config.teacher:
+    used |= {"teacher_weight"}
+    check_ranges(config, "loss.", {"teacher_weight": (0, 0.5)})
+    if config.name == "lovasz_hinge":
+      raise ValueError("loss.teacher makes masks soft, and loss.name='lovasz_hinge' is for masks of 0 and 1.")
   check_effects(config, "loss.", {"name", *used}, f"loss.name={config.name!r} with the heads {', '.join(heads)}")
 
 
@@ -147,7 +156,7 @@ def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array
   def loss_of(outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array) -> jax.Array:
     loss = infection_loss(logits=outputs["infection"], masks=masks["infection"])
     if "presence" in outputs:
-      present = masks["infection"].max(axis=_PIXELS, keepdims=True)
+      present = (masks["infection"] > 0.5).max(axis=_PIXELS, keepdims=True)
       loss *= had_infection
       loss += presence_weight * bce(logits=outputs["presence"], masks=present)
     if "involvement" in outputs:

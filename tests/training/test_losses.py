@@ -58,6 +58,14 @@ def test_soft_dice_of_a_case_worked_by_hand():
   assert both[0] == pytest.approx(np.log(2) + 2 * (1 - 3 / 7))
 
 
+def test_the_least_loss_for_a_soft_mask_is_at_the_mask_itself():
+  soft = np.random.default_rng(0).uniform(0.05, 0.95, (1, 8, 8, 1)).astype(np.float32)
+  loss_at = lambda p: losses.soft_dice(logits=np.log(p / (1 - p)), masks=soft)[0]  # noqa: E731
+  assert loss_at(soft) == pytest.approx(0, abs=1e-5)
+  # With p y in place of (p + y - |p - y|) / 2, a mask of 0 and 1 would cost less than the mask itself.
+  assert loss_at(np.where(soft > 0.5, 0.999, 0.001).astype(np.float32)) > 0.2
+
+
 def test_nothing_found_in_a_film_without_infection_costs_nothing():
   logits, masks = np.full((1, 8, 8, 1), -30.0, np.float32), np.zeros((1, 8, 8, 1), np.float32)
   for name in losses.LOSSES:

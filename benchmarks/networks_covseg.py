@@ -1,11 +1,12 @@
-"""This project's U-Net, fed and trained by its own functions."""
+"""This project's networks, fed and trained by its own functions."""
 
 import time
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
-from configs import default
+from configs import default, efficientnet_lite0_unet, resnet_unet
 from covseg.models import create_model
 from covseg.models.inference import to_network
 from covseg.runtime import compilation, devices
@@ -19,13 +20,22 @@ from input_pipeline.batches import TrainingOrder
 from input_pipeline.films import Film
 
 
+def config_of(network: str, base_features: int) -> ConfigDict:
+  """The configuration of "unet", "efficientnet_lite0" or "resnet34"; `base_features` are the U-Net's."""
+  files = {"unet": default, "efficientnet_lite0": efficientnet_lite0_unet, "resnet34": resnet_unet}
+  config = files[network].get_config()
+  config.model.encoder_weights = ""
+  if network == "unet":
+    config.model.base_features = base_features
+  return config
+
+
 class System:
   """What `worker.py` measures."""
 
-  def __init__(self, base_features: int, bfloat16: bool):
+  def __init__(self, network: str, base_features: int, bfloat16: bool):
     self.about = f"covseg on JAX {jax.__version__}, {jax.devices()[0].device_kind} x {jax.device_count()}"
-    self._config = default.get_config()
-    self._config.model.base_features = base_features
+    self._config = config_of(network, base_features)
     self._config.model.dtype = "bfloat16" if bfloat16 else "float32"
     self._model = create_model(self._config.model)
     self._optimizer = create_optimizer(self._config.optimizer)

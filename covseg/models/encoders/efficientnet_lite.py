@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite).
+"""EfficientNet-Lite (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite).
 
 EfficientNet (Tan and Le 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation, with ReLU6.
 """
@@ -14,24 +14,29 @@ from covseg.models.dense import Dense
 from covseg.models.depthwise import depthwise_conv
 from covseg.models.encoders.layers import relu6
 
-# Repeats, kernel size, stride of the first, expansion, output features.
+# Kernel size, stride of the first block, expansion, output features of each stage.
 _STAGES = (
-  (1, 3, 1, 1, 16),
-  (2, 3, 2, 6, 24),
-  (2, 5, 2, 6, 40),
-  (3, 3, 2, 6, 80),
-  (3, 5, 1, 6, 112),
-  (4, 5, 2, 6, 192),
-  (1, 3, 1, 6, 320),
+  (3, 1, 1, 16),
+  (3, 2, 6, 24),
+  (5, 2, 6, 40),
+  (3, 2, 6, 80),
+  (5, 1, 6, 112),
+  (5, 2, 6, 192),
+  (3, 1, 6, 320),
 )
 
 
-class EfficientNetLite0(nn.Module):
-  """The encoder without its classifier; 3.0 M parameters.
+class EfficientNetLite(nn.Module):
+  """The encoder without its classifier; 3.0 M parameters (Lite0) or 3.7 M (Lite1).
 
   Its features have 16, 24, 40, 112 and 320 channels. A grey image is an RGB one of equal channels, each
   normalised as (255 x - 127) / 128, so the first kernel is the sum of the RGB kernel over its channels.
+
+  Attributes:
+    repeats: blocks of each stage: (1, 2, 2, 3, 3, 4, 1) for Lite0, (1, 3, 3, 4, 4, 5, 1) for Lite1.
   """
+
+  repeats: tuple[int, ...]
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> list[jax.Array]:
@@ -40,7 +45,7 @@ class EfficientNetLite0(nn.Module):
     x = relu6(_norm(x, train, "stem_norm"))
     features = []
     block = 0
-    for repeats, kernel_size, stride, expansion, width in _STAGES:
+    for repeats, (kernel_size, stride, expansion, width) in zip(self.repeats, _STAGES, strict=True):
       if stride == 2:
         features.append(x)
       for repeat in range(repeats):

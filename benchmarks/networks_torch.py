@@ -1,4 +1,4 @@
-"""The U-Net of `covseg/models/unet.py` in PyTorch, trained as its users would."""
+"""The same networks in PyTorch, trained as its users would: the U-Net, and two of segmentation_models_pytorch."""
 
 import time
 
@@ -39,13 +39,27 @@ class UNet(nn.Module):
     return self.head(x)
 
 
+def _create(network: str, base_features: int) -> nn.Module:
+  if network == "unet":
+    return UNet(base_features)
+  import segmentation_models_pytorch as smp
+
+  if network == "resnet34":
+    return smp.Unet("resnet34", encoder_weights=None, in_channels=1, decoder_channels=(256, 128, 64, 32, 16))
+  model = smp.Unet("tu-efficientnet_lite0", encoder_weights=None, in_channels=1, decoder_channels=(128, 64, 32, 24, 1))
+  # As `configs/efficientnet_lite0_unet.py`: logits at half the image's resolution, scaled up.
+  model.decoder.blocks = model.decoder.blocks[:4]
+  model.segmentation_head = nn.Sequential(nn.Conv2d(24, 1, 1), nn.UpsamplingBilinear2d(scale_factor=2))
+  return model
+
+
 class System:
   """What `worker.py` measures."""
 
-  def __init__(self, base_features: int, bfloat16: bool):
+  def __init__(self, network: str, base_features: int, bfloat16: bool):
     self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     self.about = f"PyTorch {torch.__version__}, channels_last, {self._device.type}"
-    self._network = UNet(base_features).to(self._device, memory_format=torch.channels_last)
+    self._network = _create(network, base_features).to(self._device, memory_format=torch.channels_last)
     self._apply = self._network
     if self._device.type == "cuda":
       self.about += ", torch.compile"

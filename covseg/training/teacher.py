@@ -1,0 +1,36 @@
+"""Soft masks: between those of the dataset and what trained networks predict for the same films."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from covseg.evaluation import evaluate
+from covseg.trained import trained_model
+from input_pipeline.films import FilmReader, Films, load_films
+
+# Training films with a mask are known to have an infection.
+_WITHOUT_BOUNDS = ("eval.least_involvement=0", "eval.least_presence=0")
+
+
+def soft_masks(films: Films, builder: tfds.core.DatasetBuilder, config: ConfigDict, mesh: Mesh) -> np.ndarray:
+  """Masks of infection, uint8 (N, H, W), 255 where certain: (1 - weight) mask + weight prediction.
+
+  Films without infection keep their empty masks.
+
+  Args:
+    films: the training films, with masks (N, H, W).
+    builder: what they were read from; they are read again at the teacher's size.
+    config: the configuration. loss.teacher: what `trained_model.load` takes. loss.teacher_weight: the weight.
+    mesh: the devices that predict.
+
+  Raises:
+    FileNotFoundError, ValueError: there is no such teacher.
+  """
+  teacher = trained_model.load(config.loss.teacher, _WITHOUT_BOUNDS)
+  reader = FilmReader(builder, "train", config.dataset, teacher.config.image_size, config.image_size, with_lungs=False)
+  predicted = evaluate.predict(teacher, mesh, load_films(reader).with_infection(), "teacher").probabilities
+  masks, weight = films.masks.astype(np.float32), config.loss.teacher_weight
+  infected = masks.any(axis=(1, 2))
+  masks[infected] = (1 - weight) * masks[infected] + weight * predicted
+  return np.rint(255 * masks).astype(np.uint8)
