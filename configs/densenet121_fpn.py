@@ -3,7 +3,8 @@
 python main.py --config=configs/densenet121_fpn.py --workdir=runs/densenet121_fpn
 
 https://doi.org/10.1016/j.compbiomed.2021.105002. Trained as configs/unet.py is, from scratch; from
-ImageNet weights with --config.model.encoder_weights=FILE, a file made by python -m covseg import-weights.
+ImageNet weights with --config.model.encoder_weights=FILE, a file made by python -m covseg import-weights. What it
+reaches was not measured.
 """
 
 from ml_collections import ConfigDict

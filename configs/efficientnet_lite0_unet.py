@@ -3,6 +3,9 @@
 python main.py --config=configs/efficientnet_lite0_unet.py --workdir=runs/efficientnet_lite0_unet
 
 3.8 M parameters, 3.0 M of them the encoder's.
+
+Test (583 COVID-19 films, per-image mean, threshold 0.5), by the recipe of sweeps/table1.py at 128 px: Dice 0.778,
+IoU 0.671, in 5.1 min on a GPU that 12 runs shared. 256 px was not trained to the end.
 """
 
 from ml_collections import ConfigDict

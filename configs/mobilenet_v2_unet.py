@@ -3,7 +3,7 @@
 python main.py --config=configs/mobilenet_v2_unet.py --workdir=runs/mobilenet_v2_unet
 
 https://arxiv.org/abs/1801.04381. Trained as configs/unet.py is, from scratch; from ImageNet weights with
---config.model.encoder_weights=FILE, a file made by python -m covseg import-weights.
+--config.model.encoder_weights=FILE, a file made by python -m covseg import-weights. What it reaches was not measured.
 """
 
 from ml_collections import ConfigDict

@@ -19,7 +19,7 @@ from covseg.trained import trained_model
 from covseg.trained.trained_model import TrainedModel
 from covseg.workdir import Workdir
 from input_pipeline import datasets
-from input_pipeline.films import FilmReader, Films, load_films
+from input_pipeline.films import FilmReader, Films, load_films, resize_image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +125,13 @@ def _changed_films(
   def predict(seen: np.ndarray) -> predictions.Predictions:
     return evaluator.predict(trained.variables, "", seen)
 
+  # Not those of the evaluation itself, which need not have been at the size of the comparison.
+  clean = predict(np.stack([resize_image(image, config.image_size) for image in images]))
   found: dict[str, Any] = {}
   if request.shortcuts:
-    found["shortcuts"] = shortcuts.assess(predict, images, masks, lungs, config.image_size)
+    found["shortcuts"] = shortcuts.assess(predict, clean, images, masks, lungs, config.image_size)
   if request.robustness:
-    found["robustness"] = robustness.assess(predict, images, masks, config.image_size, reference)
+    found["robustness"] = robustness.assess(predict, clean, images, masks, config.image_size, reference)
     found["robustness"]["every"] = request.every
   return found
 

@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from tqdm import tqdm
 
 from covseg.evaluation import changed_films
-from covseg.evaluation.changed_films import Figures
 from covseg.evaluation.predictions import Predictions
 from input_pipeline.films import resize_image
 
@@ -97,6 +96,7 @@ def changed(images: np.ndarray, name: str, severity: float) -> Iterator[np.ndarr
 
 def assess(
   predict: Callable[[np.ndarray], Predictions],
+  clean: Predictions,
   images: np.ndarray,
   masks: np.ndarray,
   image_size: int,
@@ -106,6 +106,7 @@ def assess(
 
   Args:
     predict: predictions of the network's images, uint8 (N, h, w).
+    clean: predictions for the films as they are.
     images: uint8 (N, H, W).
     masks: bool (N, H, W), the truth.
     image_size: side of the network's images.
@@ -119,18 +120,14 @@ def assess(
   Raises:
     ValueError: the reference has other changes or films.
   """
-
-  def figures(films: Iterator[np.ndarray]) -> Figures:
-    seen = np.stack([resize_image(film, image_size) for film in films])
-    return changed_films.figures(predict(seen), masks)
-
   planned = [(name, severity) for name, (_, severities, _) in CHANGES.items() for severity in severities]
   if reference:  # Before an hour's work.
     _check_reference(reference, planned, len(masks))
-  found: dict[str, Any] = {"clean": figures(iter(images)), "changes": []}
+  found: dict[str, Any] = {"clean": changed_films.figures(clean, masks), "changes": []}
   for name, severity in tqdm(planned, "robustness", unit="change", disable=None):
-    row = {"change": name, "severity": severity, **figures(changed(images, name, severity))}
-    found["changes"].append(row)
+    seen = np.stack([resize_image(film, image_size) for film in changed(images, name, severity)])
+    figures = changed_films.figures(predict(seen), masks)
+    found["changes"].append({"change": name, "severity": severity, **figures})
   found["mean"] = {
     name: None if value is None else float(np.mean([row[name] for row in found["changes"]]))
     for name, value in found["clean"].items()

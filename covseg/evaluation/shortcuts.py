@@ -20,6 +20,7 @@ PANELS = {"as_they_are": "As they are", "lungs_black": "Lungs blacked out", "lun
 
 def assess(
   predict: Callable[[np.ndarray], Predictions],
+  clean: Predictions,
   images: np.ndarray,
   masks: np.ndarray,
   lung_masks: np.ndarray,
@@ -29,12 +30,13 @@ def assess(
 
   Args:
     predict: predictions of the network's images, uint8 (N, h, w).
+    clean: predictions for the films as they are.
     images: uint8 (N, H, W).
     masks, lung_masks: bool (N, H, W), the truth.
     image_size: side of the network's images.
   """
-  films = {"as_they_are": images, "lungs_black": images * ~lung_masks, "lungs_alone": images * lung_masks}
-  return {
-    panel: changed_films.figures(predict(np.stack([resize_image(film, image_size) for film in films[panel]])), masks)
-    for panel in PANELS
-  }
+  found = {"as_they_are": changed_films.figures(clean, masks)}
+  for panel, shown in (("lungs_black", ~lung_masks), ("lungs_alone", lung_masks)):
+    seen = np.stack([resize_image(film, image_size) for film in images * shown])
+    found[panel] = changed_films.figures(predict(seen), masks)
+  return found

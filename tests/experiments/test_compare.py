@@ -136,8 +136,8 @@ def test_it_writes_markdown_csv_latex_and_a_plot(tmp_path, capsys):
   latex = (output / "table.tex").read_text()
   assert r"b\_first & 1 &" in latex
   assert latex.count(r"\\") == 3
-  assert (output / "dice_against_parameters.png").read_bytes().startswith(b"\x89PNG")
-  assert (output / "dice_against_parameters.svg").exists()
+  assert (output / "dice.png").read_bytes().startswith(b"\x89PNG")
+  assert (output / "dice.svg").exists()
 
 
 def test_a_run_of_training_can_be_compared(whole_run, tmp_path):
