@@ -135,7 +135,10 @@ def _parse() -> argparse.Namespace:
     type=float,
     help="Of the device at this precision, by its maker, for the share of it that training uses.",
   )
-  return parser.parse_args()
+  arguments = parser.parse_args()
+  if "keras" in arguments.systems and arguments.network != "unet":
+    parser.error(f"Keras has no {arguments.network} with this decoder; compare with --systems covseg torch.")
+  return arguments
 
 
 def _processor() -> str:

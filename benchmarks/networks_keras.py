@@ -33,8 +33,6 @@ class System:
   """What `worker.py` measures."""
 
   def __init__(self, network: str, base_features: int, bfloat16: bool):
-    if network != "unet":
-      raise ValueError(f"Keras has no {network} with this decoder; compare with --systems covseg torch.")
     if bfloat16:
       keras.mixed_precision.set_global_policy("mixed_bfloat16")
     device = "cuda" if tf.config.list_physical_devices("GPU") else "cpu"

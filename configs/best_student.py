@@ -2,7 +2,7 @@
 
 python main.py --config=configs/best_student.py --config.dataset.manual_dir=FOLDER --config.loss.teacher=MODEL,MODEL,...
 
-Goes on from `best_robust.py`, on films changed less often, with a few Normal films.
+Goes on from `best_robust.py`, on films changed less often, but with wider gamma and windows, with a few Normal films.
 """
 
 from ml_collections import ConfigDict

@@ -79,9 +79,10 @@ def get_config() -> ConfigDict:
   loss.tversky_alpha = 0.3
   loss.tversky_beta = 0.7
   loss.focal_tversky_gamma = 4 / 3
-  # Models, as --model takes them, whose predictions for the training films make the masks soft; empty for none.
+  # Models, as --model takes them, whose predictions for the training films make the masks soft; empty for none. They
+  # must stay as they are until the training ends. A film then takes 4 bytes a pixel more in memory.
   loss.teacher = ""
-  # Of these predictions, against the masks of the dataset.
+  # Weight of these predictions, 0 to 0.5; the dataset's masks have the rest.
   loss.teacher_weight = 0.5
   # Of the lung head's binary cross-entropy, where there is one.
   loss.lung_weight = 0.5

@@ -3,8 +3,8 @@
 python main.py --config=configs/unet.py --workdir=runs/unet
 
 Test (583 COVID-19 films, per-image mean, threshold 0.5) after 12 epochs (--config.num_epochs=12), the tenth kept: Dice
-0.746, IoU 0.634; validation 0.764. 2 min on an NVIDIA H200 beside other runs; about 2 h on 2 CPU cores. At a fixed rate,
-validation swings by 0.03 from one epoch to the next.
+0.746, IoU 0.634; validation 0.764. 2 min on an NVIDIA H200 beside other runs; about 2 h on 2 CPU cores. The rate is
+fixed, and validation swings by 0.03 from one epoch to the next.
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-Batch = dict[str, np.ndarray]  # {"image": uint8 (B, H, W), "mask": bool (B, H, W)}, and "lung_mask" where there is one
+# {"image": uint8 (B, H, W), "mask": bool (B, H, W), or uint8 where it is soft}, and "lung_mask" where there is one
+Batch = dict[str, np.ndarray]
 
 
 class TrainingOrder:

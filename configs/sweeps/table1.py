@@ -1,10 +1,10 @@
-r"""The networks of the paper's comparison, all trained by one recipe until validation no longer rises.
+r"""The networks of the paper's comparison, all trained by one recipe, 20 epochs of it.
 
   python -m covseg sweep --config=configs/sweeps/table1.py --workdir=runs/table1 --set dataset.manual_dir=FOLDER
   python -m covseg compare runs/table1/unet_baseline runs/table1
 
-The recipe is that of `unet_strong.py`. The size is reduced: 128 px in place of 256, and 16 channels at the first level
-(the pretrained encoder has its own). For the full size, take these numbers out.
+The recipe is that of `unet_strong.py`, at 1e-3 and without the lung head. The size is reduced: 128 px in place of 256,
+and 16 channels at the first level (the pretrained encoder has its own). For the full size, take these numbers out.
 """
 
 from configs.sweeps import Entry

@@ -81,6 +81,8 @@ class Evaluator:
     Shows its progress under a title, if that is not empty.
     """
     images = self.films.images if images is None else images
+    # A checkpoint's arrays lie on one device.
+    variables = jax.device_put(jax.tree.map(np.asarray, variables), devices.replicated(self._mesh))
     shape = self.films.masks.shape
     masks, probabilities, lung_masks = np.empty(shape, bool), np.empty(shape, np.float16), None
     of_films: dict[str, np.ndarray] = {}

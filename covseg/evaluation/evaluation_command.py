@@ -116,6 +116,8 @@ def _changed_films(
   images, masks, lungs = (
     None if array is None else array[:: request.every] for array in (films.images, films.masks, films.lung_masks)
   )
+  if reference:  # Before an hour's work.
+    robustness.check_reference(reference, len(masks))
   if request.shortcuts and lungs is None:
     raise ValueError(f"--shortcuts blacks out the lungs, and {builder.info.full_name} has no masks of them.")
   blank = np.zeros((len(images), config.image_size, config.image_size), np.uint8)

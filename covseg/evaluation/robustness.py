@@ -120,11 +120,10 @@ def assess(
   Raises:
     ValueError: the reference has other changes or films.
   """
-  planned = [(name, severity) for name, (_, severities, _) in CHANGES.items() for severity in severities]
-  if reference:  # Before an hour's work.
-    _check_reference(reference, planned, len(masks))
+  if reference:
+    check_reference(reference, len(masks))
   found: dict[str, Any] = {"clean": changed_films.figures(clean, masks), "changes": []}
-  for name, severity in tqdm(planned, "robustness", unit="change", disable=None):
+  for name, severity in tqdm(_planned(), "robustness", unit="change", disable=None):
     seen = np.stack([resize_image(film, image_size) for film in changed(images, name, severity)])
     figures = changed_films.figures(predict(seen), masks)
     found["changes"].append({"change": name, "severity": severity, **figures})
@@ -148,10 +147,15 @@ def relative_error(found: Mapping[str, Any], reference: Mapping[str, Any]) -> di
   return {**of_changes, "mean": float(np.mean(list(of_changes.values())))}
 
 
-def _check_reference(reference: Mapping[str, Any], planned: list[tuple[str, float]], num_films: int) -> None:
+def check_reference(reference: Mapping[str, Any], num_films: int) -> None:
+  """Raises ValueError if a reference, of `assess`, has other changes, or other films than so many."""
   found = [(row["change"], row["severity"]) for row in reference["changes"]]
-  if found != planned or reference["clean"]["films"] != num_films:
+  if found != _planned() or reference["clean"]["films"] != num_films:
     raise ValueError("The reference was evaluated under other changes, or on other films (--split, --cohort, --every).")
+
+
+def _planned() -> list[tuple[str, float]]:
+  return [(name, severity) for name, (_, severities, _) in CHANGES.items() for severity in severities]
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

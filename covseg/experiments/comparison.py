@@ -237,7 +237,8 @@ def cost(config: ConfigDict) -> tuple[int, float]:
   variables = jax.eval_shape(lambda image: network.init(jax.random.key(0), image, train=False), image)
   parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
   forward = jax.jit(lambda variables, image: network.apply(variables, image, train=False))
-  with jax.default_device(jax.devices("cpu")[0]):  # A GPU does not count them.
+  device = jax.devices("cpu")[0] if jax.default_backend() != "cpu" else None  # A GPU does not count them.
+  with jax.default_device(device):
     return parameters, forward.lower(variables, image).cost_analysis()["flops"] / 1e9
 
 

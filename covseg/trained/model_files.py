@@ -16,6 +16,7 @@ import safetensors
 import safetensors.numpy
 from ml_collections import ConfigDict
 
+from configs import default
 from covseg import configuration
 from covseg.models import create_model
 from covseg.trained import encoder_weights
@@ -37,7 +38,8 @@ def save(path: pathlib.Path, config: ConfigDict, variables: dict[str, Any], step
   }
   config = config.copy_and_resolve_references()
   config.dataset.data_dir = config.dataset.manual_dir = config.init_from = ""  # They are of one machine.
-  config.model.encoder_weights = ""
+  config.model.encoder_weights = config.loss.teacher = ""
+  config.loss.teacher_weight = default.get_config().loss.teacher_weight
   about = {"config": configuration.to_json(config), "step": str(step)}
   write_whole(path, safetensors.numpy.save(tensors, metadata=about))
 

@@ -76,7 +76,7 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
   # A comma may be part of a path.
   names = [name] if pathlib.Path(name).expanduser().exists() else name.split(",")
   if "" in names:
-    raise ValueError(f"--model={name}: expected a name, or several as in best,unet_strong.")
+    raise ValueError(f"The model {name!r}: expected a name, or several as in best,unet_strong.")
   first, *others = map(_load, names)
   first = _change(first, changes)
   return ensemble(name, [first, *others]) if others else first
@@ -113,7 +113,7 @@ def _load(name: str) -> TrainedModel:
   if not workdir.path.exists():
     released = ", ".join(model_files.released()) or "none yet"
     raise FileNotFoundError(
-      f"--model={name}: there is no such folder or file, and no such model ships (those that do: {released})."
+      f"The model {name!r}: there is no such folder or file, and no such model ships (those that do: {released})."
     )
   config = workdir.read_config()
   network = create_model(config.model)

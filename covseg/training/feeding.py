@@ -34,14 +34,14 @@ def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state:
     are, uint8, and many steps run there without the host. XLA:CPU is slow inside such a loop, and
     several processes feed only their shares: there the host gathers each batch, once its films are read.
 
-  The batches are the same in each way. A teacher sees all films before the first.
+  The batches are the same in each way. A teacher predicts for all films with an infection before the first one.
 
   Raises:
     ValueError: there is a teacher, and the films do not fit into memory.
   """
   config, mesh = run.config, run.mesh
   share, first_step = devices.share_of_batch(config.batch_size), int(state.step)
-  gigabytes = (2 + reader.has_lung_masks) * len(reader) * config.image_size**2 / 1e9
+  gigabytes = (2 + reader.has_lung_masks + 4 * bool(config.loss.teacher)) * len(reader) * config.image_size**2 / 1e9
   fits_memory = gigabytes <= config.dataset.memory_limit_gb
   if not fits_memory and config.loss.teacher:
     raise ValueError(

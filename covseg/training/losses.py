@@ -1,7 +1,8 @@
 """Losses over logits and masks: keyword arguments, one value per image.
 
-Each takes logits, float32 (B, H, W, 1), and masks, float32 (B, H, W, 1) of 0 and 1, or between where they are soft,
-and returns float32 (B,). They are finite, and so are their gradients, for empty masks, full masks and any logits.
+Each takes logits, float32 (B, H, W, 1), and masks, float32 (B, H, W, 1) of 0 and 1, and returns float32 (B,). Those of
+`SOFT` take soft masks, between 0 and 1, too. They are finite, and so are their gradients, for empty masks, full masks
+and any logits.
 """
 
 import functools
@@ -117,6 +118,9 @@ LOSSES = {
   loss.__name__: loss for loss in (bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky, lovasz_hinge)
 }
 
+# Losses that are least where the probability is that of a soft mask, or beyond it by their weights alone.
+SOFT = ("bce", "weighted_bce", "soft_dice", "bce_dice", "tversky", "focal_tversky")
+
 # Weights of what is learnt besides the infection, and the heads that they need.
 _OF_HEADS = {"lung_weight": "lung", "presence_weight": "presence", "involvement_weight": "involvement"}
 
@@ -126,12 +130,16 @@ def check(config: ConfigDict, heads: Sequence[str]) -> None:
   check_choice("loss.name", config.name, LOSSES)
   used = set(inspect.signature(LOSSES[config.name]).parameters) - {"logits", "masks"}
   used |= {field for field, head in _OF_HEADS.items() if head in heads} | {"teacher"}
-  if config.teacher:
-    used |= {"teacher_weight"}
-    check_ranges(config, "loss.", {"teacher_weight": (0, 0.5)})
-    if config.name == "lovasz_hinge":
-      raise ValueError("loss.teacher makes masks soft, and loss.name='lovasz_hinge' is for masks of 0 and 1.")
-  check_effects(config, "loss.", {"name", *used}, f"loss.name={config.name!r} with the heads {', '.join(heads)}")
+  check_ranges(config, "loss.", {"teacher_weight": (0, 0.5)})
+  if config.teacher and config.name not in SOFT:
+    raise ValueError(
+      f"loss.teacher makes masks soft, and loss.name={config.name!r} is for masks of 0 and 1; expected one of "
+      f"{', '.join(SOFT)}."
+    )
+  used |= {"teacher_weight"} if config.teacher else set()
+  kind = "a teacher" if config.teacher else "no teacher"
+  by = f"loss.name={config.name!r} with {kind} and the heads {', '.join(heads)}"
+  check_effects(config, "loss.", {"name", *used}, by)
 
 
 Outputs = Mapping[str, jax.Array]

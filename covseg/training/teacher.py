@@ -11,12 +11,14 @@ from input_pipeline.films import FilmReader, Films, load_films
 
 # Training films with a mask are known to have an infection.
 _WITHOUT_BOUNDS = ("eval.least_involvement=0", "eval.least_presence=0")
+# Films whose masks are softened at once, so that few are in memory as float32.
+_CHUNK = 256
 
 
 def soft_masks(films: Films, builder: tfds.core.DatasetBuilder, config: ConfigDict, mesh: Mesh) -> np.ndarray:
   """Masks of infection, uint8 (N, H, W), 255 where certain: (1 - weight) mask + weight prediction.
 
-  Films without infection keep their empty masks.
+  Films without infection keep their empty masks. Above half are the pixels of the mask, whatever the prediction.
 
   Args:
     films: the training films, with masks (N, H, W).
@@ -30,7 +32,10 @@ def soft_masks(films: Films, builder: tfds.core.DatasetBuilder, config: ConfigDi
   teacher = trained_model.load(config.loss.teacher, _WITHOUT_BOUNDS)
   reader = FilmReader(builder, "train", config.dataset, teacher.config.image_size, config.image_size, with_lungs=False)
   predicted = evaluate.predict(teacher, mesh, load_films(reader).with_infection(), "teacher").probabilities
-  masks, weight = films.masks.astype(np.float32), config.loss.teacher_weight
-  infected = masks.any(axis=(1, 2))
-  masks[infected] = (1 - weight) * masks[infected] + weight * predicted
-  return np.rint(255 * masks).astype(np.uint8)
+  infected, weight = np.flatnonzero(films.masks.any(axis=(1, 2))), config.loss.teacher_weight
+  soft = np.zeros(films.masks.shape, np.uint8)
+  for start in range(0, len(infected), _CHUNK):
+    chosen = infected[start : start + _CHUNK]
+    masks, levels = films.masks[chosen], 255 * weight * predicted[start : start + _CHUNK].astype(np.float32)
+    soft[chosen] = np.where(masks, np.maximum(255 * (1 - weight) + levels, 128), np.minimum(levels, 127)).round()
+  return soft

@@ -17,6 +17,7 @@ from covseg.evaluation.assessment import Origin
 from covseg.evaluation.protocols import summarize
 from covseg.models import create_model
 from covseg.runtime import compilation, devices
+from covseg.trained import trained_model
 from covseg.trained.checkpoints import Checkpoints
 from covseg.trained.trained_model import TrainedModel
 from covseg.training import recipe
@@ -48,6 +49,9 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   recipe.check(config)
   workdir = Workdir(workdir_path)
   workdir.check(config)
+  for name in (config.init_from if not workdir.checkpoints.exists() else "", config.loss.teacher):
+    if name:
+      trained_model.load(name)  # Before anything is written.
   compilation.enable_cache()
   mesh = devices.create_mesh(config.batch_size)
   readers = _open_splits(config)

@@ -170,3 +170,15 @@ def test_a_film_whose_infection_augmentation_took_away_still_teaches_that_its_lu
   )[1]
   from_bce, of_clean_lung = losses.bce(logits=logits, masks=masks)[1], 8 * np.log1p(np.exp(1))
   np.testing.assert_allclose(of_film(True) - of_film(False), from_bce + 0.1 * of_clean_lung, rtol=1e-5)
+
+
+def test_a_pixel_of_a_soft_mask_is_infected_above_half():
+  logits, masks = _random()
+  of_lungs = np.ones((3, 1, 2, 1), np.float32)
+  outputs = {"infection": logits, "lung": logits, "involvement": of_lungs, "presence": of_lungs[:, :, :1]}
+  loss_of = losses.create_loss(default.get_config().loss)
+  masks[1] = 0
+  soft, lungs, had = np.where(masks, 0.7, 0.3).astype(np.float32), np.ones_like(masks), np.ones(3, bool)
+  of_pixels = losses.bce(logits=logits, masks=masks) - losses.bce(logits=logits, masks=soft)
+  found, expected = (loss_of(outputs, {"infection": x, "lung": lungs}, had) for x in (soft, masks))
+  np.testing.assert_allclose(found + of_pixels, expected, rtol=1e-5)
