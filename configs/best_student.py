@@ -1,8 +1,10 @@
-"""The last stage of `best`: from the weights so far on, with masks made soft by what several networks predict.
+"""The fourth stage of `best`: masks made soft by what other networks predict, films changed less often, some Normal films.
 
-python main.py --config=configs/best_student.py --config.dataset.manual_dir=FOLDER --config.loss.teacher=MODEL,MODEL,...
+python main.py --config=configs/best_student.py --config.dataset.manual_dir=FOLDER \
+  --config.init_from=MODEL --config.loss.teacher=MODEL,MODEL
 
-Goes on from `best_robust.py`, on films changed less often, but with wider gamma and windows, with a few Normal films.
+Validation Dice 0.778 (466 COVID-19 films, mirrored, bounded by the lungs), after 8 epochs, 24 min on 2 CPU cores with
+other work, from the mean of three networks, taught by two (D of docs/ablation.md, where longer runs are, too).
 """
 
 from ml_collections import ConfigDict
@@ -12,16 +14,16 @@ from configs import best_robust
 # Probability and strength; equalisation, shot noise, frames and text are left to evaluation.
 _CHANGES = {
   "symmetry": (0.25, 1.0),
-  "histogram": (0.25, 1.0),
+  "histogram": (0.2, 1.0),
   "brightness": (0.3, 0.1),
   "contrast": (0.3, 0.4),
-  "gamma": (0.5, 0.85),
-  "window": (0.15, 0.2),
+  "gamma": (0.4, 0.7),
+  "window": (0.1, 0.15),
   "noise": (0.3, 0.12),
   "blur": (0.15, 0.01),
   "sharpen": (0.1, 2.0),
   "resolution": (0.25, 0.6),
-  "spectrum": (0.2, 1.0),
+  "spectrum": (0.25, 1.0),
   "jpeg": (0.25, 0.95),
 }
 
@@ -29,10 +31,11 @@ _CHANGES = {
 def get_config() -> ConfigDict:
   config = best_robust.get_config()
   config.init_from = "runs/best_robust"
-  config.num_epochs = 12
+  config.num_epochs = 8
   config.dataset.cohort = "covid_normal"
   config.dataset.negative_share = 0.15
   config.loss.teacher = "runs/best_robust"
+  config.optimizer.learning_rate = 3e-4
   for name, (probability, strength) in _CHANGES.items():
     config.augment[name] = ConfigDict({"probability": probability, "strength": strength})
   return config
