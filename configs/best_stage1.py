@@ -1,4 +1,4 @@
-"""What `best.py` starts from: EfficientNet-Lite0 U-Net with a lung head, few films without infection.
+"""The first stage of `best`: EfficientNet-Lite0 U-Net with a lung head, few films without infection.
 
 python main.py --config=configs/best_stage1.py --config.dataset.manual_dir=FOLDER --workdir=runs/best_stage1
 

@@ -11,7 +11,7 @@ def get_config() -> ConfigDict:
 
   # Initial weights and the order of the films follow from it.
   config.seed = 0
-  # Weights to start from: the workdir of another run, or the name of released weights; empty for none.
+  # Weights to start from: a workdir, a file of `release`, or the name of released weights; empty for none.
   config.init_from = ""
   # Side of the network's input in pixels; films are scaled to it.
   config.image_size = 256
@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
   config.num_epochs = 50
 
   config.dataset = dataset = ConfigDict()
-  # covid_qu_ex, cxr_phantom, or a Python module that defines a TFDS builder.
+  # covid_qu_ex, cxr_phantom, folder, or a Python module that defines a TFDS builder.
   dataset.name = "covid_qu_ex"
   # Where records are kept; empty for ~/tensorflow_datasets.
   dataset.data_dir = ""

@@ -1,4 +1,4 @@
-r"""The networks of the paper's comparison, all trained by one recipe, 20 epochs of it.
+r"""Four networks of the paper and one with a pretrained encoder, all by one recipe, 20 epochs.
 
   python -m covseg sweep --config=configs/sweeps/table1.py --workdir=runs/table1 --set dataset.manual_dir=FOLDER
   python -m covseg compare runs/table1/unet_baseline runs/table1
