@@ -2,8 +2,8 @@
 
 python main.py --config=configs/best_presence.py --config.dataset.manual_dir=FOLDER
 
-Goes on from `best_robust.py`; for `best`, from the mean of four trainings (--config.init_from). Only the head "presence"
-learns, from films of all classes. It knows this dataset's hospitals, and is for the published protocol alone
+Goes on from `best_robust.py`; for `best`, from the mean of four trainings (--config.init_from). Only the head
+"presence" learns, from films of all classes. It knows this dataset's hospitals, and is for the published protocol alone
 (--set eval.least_presence=0.1 --set eval.least_involvement=0). 8 min on 2 CPU cores that had other work, too; what it
 reaches is in covseg/trained/released/best.md.
 """
