@@ -118,7 +118,7 @@ LOSSES = {
   loss.__name__: loss for loss in (bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky, lovasz_hinge)
 }
 
-# Losses that are least where the probability is that of a soft mask, or beyond it by their weights alone.
+# Losses whose minimum for a soft mask is at the mask itself, apart from what their weights shift.
 SOFT = ("bce", "weighted_bce", "soft_dice", "bce_dice", "tversky", "focal_tversky")
 
 # Weights of what is learnt besides the infection, and the heads that they need.

@@ -78,7 +78,7 @@ def test_relative_error_worked_by_hand():
   assert relative["mean"] == pytest.approx((1.5 + 9 * 0.5) / 10)
 
 
-def test_a_reference_of_other_films_is_refused_before_anything_is_predicted():
+def test_a_reference_of_other_films_or_changes_is_refused():
   rows = [
     {"change": name, "severity": severity, "dice": 0.5}
     for name, (_, severities, _) in robustness.CHANGES.items()
@@ -86,7 +86,7 @@ def test_a_reference_of_other_films_is_refused_before_anything_is_predicted():
   ]
   for reference in ({"changes": rows, "clean": {"films": 5}}, {"changes": rows[1:], "clean": {"films": 2}}):
     with pytest.raises(ValueError, match="other films"):
-      robustness.assess(lambda seen: pytest.fail("predicted"), Predictions(FILMS), FILMS, FILMS > 128, 8, reference)
+      robustness.check_reference(reference, len(FILMS))
 
 
 def test_lungs_are_blacked_out_or_left_alone():
@@ -113,7 +113,7 @@ def test_masks_of_another_system_cannot_be_changed(tmp_path):
     evaluation_command.run(request)
 
 
-def test_the_command_puts_them_into_metrics_and_report(whole_run, tmp_path):
+def test_the_command_puts_them_into_metrics_and_report(whole_run, tmp_path, monkeypatch):
   first, second = tmp_path / "first", tmp_path / "second"
   for folder, reference in ((first, None), (second, str(first))):
     evaluation_command.run(
@@ -128,3 +128,12 @@ def test_the_command_puts_them_into_metrics_and_report(whole_run, tmp_path):
   report = (second / "report.html").read_text()
   for title in ("Shot noise, 60 photons", "Lungs blacked out", "Relative error"):
     assert title in report
+  # A reference of other films is refused before any film is changed.
+  for module in (robustness, shortcuts):
+    monkeypatch.setattr(module, "assess", lambda *_: pytest.fail("assessed"))
+  with pytest.raises(ValueError, match="other films"):
+    evaluation_command.run(
+      evaluation_command.Request(
+        "test", str(whole_run), robustness=True, shortcuts=True, reference=str(first), output=str(tmp_path / "third")
+      )
+    )
