@@ -12,6 +12,7 @@ from covseg.models.blocks import HEADS, NORMS
 from covseg.models.decoders import DECODERS
 from covseg.models.encoder_decoder import EncoderDecoder
 from covseg.models.encoders import ENCODERS
+from covseg.models.levels import MatchedLevels
 from covseg.models.unet import UNet
 from covseg.models.unet_baseline import UNetBaseline
 from covseg.models.unet_plus_plus import UNetPlusPlus
@@ -29,6 +30,7 @@ _CHOICES = {
   "encoder": ENCODERS,
   "decoder": DECODERS,
   "prune_to": range(5),
+  "levels": ("as_they_are", "matched"),
 }
 # Read when training starts, not by the network.
 _OF_INITIALIZATION = {EncoderDecoder: {"encoder_weights"}}
@@ -59,13 +61,14 @@ def create_model(config: ConfigDict) -> nn.Module:
   defaults = _defaults()
   known = {field.name for field in dataclasses.fields(network)} & {*config.keys()}
   own = known - {"name"} | _OF_INITIALIZATION.get(network, set())
-  fields = {name: _hashable(value) for name, value in config.items() if name != "name"}
+  fields = {name: _hashable(value) for name, value in config.items() if name not in ("name", "levels")}
   for name in fields.keys() - own:
     if fields[name] not in defaults.get(name, {""}):
       raise ValueError(
         f"model.{name}={fields[name]!r} has no effect on {config.name}, which has {', '.join(sorted(own))}."
       )
-  return network(**{name: value for name, value in fields.items() if name in known})
+  created = network(**{name: value for name, value in fields.items() if name in known})
+  return MatchedLevels(created) if config.levels == "matched" else created
 
 
 def _defaults() -> dict[str, set[Any]]:

@@ -4,7 +4,6 @@ import pathlib
 from typing import Any
 
 import flax
-import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
@@ -14,7 +13,7 @@ from covseg.trained import encoder_weights, trained_model
 _SHIPPED = pathlib.Path(encoders.__file__).parent / "weights"
 
 
-def initial_variables(config: ConfigDict, model: nn.Module, variables: dict[str, Any]) -> dict[str, Any]:
+def initial_variables(config: ConfigDict, variables: dict[str, Any]) -> dict[str, Any]:
   """Random variables with those parts replaced that the configuration takes from elsewhere.
 
   `init_from`, another model, gives all but the heads that it lacks; `model.encoder_weights` the encoder.
@@ -27,7 +26,7 @@ def initial_variables(config: ConfigDict, model: nn.Module, variables: dict[str,
   if not config.model.encoder_weights:
     return variables
   name = config.model.encoder_weights
-  path = _SHIPPED / f"{model.encoder}.safetensors" if name == "imagenet" else pathlib.Path(name).expanduser()
+  path = _SHIPPED / f"{config.model.encoder}.safetensors" if name == "imagenet" else pathlib.Path(name).expanduser()
   if not path.exists():
     shipped = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
     raise FileNotFoundError(

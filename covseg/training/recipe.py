@@ -14,8 +14,8 @@ def check(config: ConfigDict) -> None:
   """Raises ValueError if a field has a value that cannot work, or no effect; the error names it and the choices."""
   check_ranges(config, "", _RANGES)
   check_ranges(config.dataset, "dataset.", {"negative_share": (0, 1)})
-  model = create_model(config.model)
+  create_model(config.model)
   losses.check(config.loss, config.model.heads)
-  optimizers.check(config.optimizer, config.model.heads, has_encoder=hasattr(model, "encoder"))
+  optimizers.check(config.optimizer, config.model.heads, has_encoder=config.model.name == "encoder_decoder")
   augmentation.check(config.augment, config.model.heads)
   inference.check(config)

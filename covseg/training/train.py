@@ -166,7 +166,7 @@ def _train(
     first_epoch = (int(state.step) - len(losses)) // num_steps
     logger.info("Going on from step %d, in epoch %d.", state.step, first_epoch + 1)
   else:
-    variables = initial_variables(config, model, {"params": state.params, "batch_stats": state.batch_stats})
+    variables = initial_variables(config, {"params": state.params, "batch_stats": state.batch_stats})
     state = state.with_variables(jax.device_put(variables, devices.replicated(mesh)))
   take_steps = create_take_steps(run, train_reader, order, state)
   evaluator = evaluate.Evaluator(config, model, mesh, validation.with_infection())

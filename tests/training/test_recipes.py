@@ -44,7 +44,7 @@ def test_init_from_takes_all_but_the_heads_that_it_lacks(tiny_config, whole_run)
   tiny_config.init_from = str(whole_run)
   model = create_model(tiny_config.model)
   random = model.init(jax.random.key(7), np.zeros((1, 32, 32, 1), np.float32), train=False)
-  variables = initialization.initial_variables(tiny_config, model, random)
+  variables = initialization.initial_variables(tiny_config, random)
   theirs = trained_model.load(str(whole_run)).variables
   ours, heads = dict(variables["params"]), dict(variables["params"]["heads"])
   assert (heads["lung"]["kernel"] == random["params"]["heads"]["lung"]["kernel"]).all()
@@ -60,23 +60,25 @@ def test_init_from_another_network_names_what_does_not_fit(tiny_config, whole_ru
   model = create_model(tiny_config.model)
   random = model.init(jax.random.key(7), np.zeros((1, 32, 32, 1), np.float32), train=False)
   with pytest.raises(ValueError, match=r"misshapen: params/Conv3x3|misshapen: .*DoubleConv_0"):
-    initialization.initial_variables(tiny_config, model, random)
+    initialization.initial_variables(tiny_config, random)
 
 
 def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
   tiny_config.model.update(
     {"name": "encoder_decoder", "encoder": "efficientnet_lite0", "base_features": 32, "encoder_weights": "imagenet"}
   )
+  tiny_config.model.levels = "matched"  # The encoder is one module further down then.
+  tiny_config.optimizer.encoder_factor = 0.5
   recipe.check(tiny_config)
   model = create_model(tiny_config.model)
   zeros = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 32, 32, 1), "f"), train=False))
   random = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), zeros)
-  variables = initialization.initial_variables(tiny_config, model, random)
+  variables = initialization.initial_variables(tiny_config, random)
   assert all(np.abs(x).max() > 0 for x in jax.tree.leaves(variables["params"]["encoder"]))
   assert not any(np.any(x) for x in jax.tree.leaves(variables["params"]["decoder"]))
   tiny_config.model.encoder_weights = "missing.safetensors"
   with pytest.raises(FileNotFoundError, match="no file missing.safetensors.*ship for efficientnet_lite0"):
-    initialization.initial_variables(tiny_config, model, random)
+    initialization.initial_variables(tiny_config, random)
 
 
 @pytest.mark.parametrize(
