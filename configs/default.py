@@ -48,8 +48,8 @@ def get_config() -> ConfigDict:
   # learnt from films with an infection alone (needs "lung"); "presence", whether the film is one of those with an
   # infection. With "presence", the infection of pixels is learnt from films that have one.
   model.heads = ("infection",)
-  # Grey levels that it sees: as_they_are, or matched: at equal quantiles, the same for every film.
-  model.levels = "as_they_are"
+  # Part of the way that a film's grey levels are moved to the same for every film; 0: it is seen as it is.
+  model.match_levels = 0.0
   # Channels of the first level; each level below has twice as many.
   model.base_features = 32
   # Type of the computation: float32, or bfloat16 for speed on accelerators.

@@ -1,12 +1,11 @@
-"""Grey levels that do not depend on how a film was exposed, windowed or stored."""
+"""Grey levels that depend less on how a film was exposed, windowed and stored."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Every network with `model.levels="matched"` sees films with these grey levels at equal quantiles: their means over the
-# 1,864 COVID-19 training films of COVID-QU-Ex, at 192 px.
+# Grey levels at equal quantiles: means over the 1,864 COVID-19 training films of COVID-QU-Ex, at 192 px.
 TARGET = np.array([
   0.121, 0.248, 0.297, 0.334, 0.364, 0.391, 0.416, 0.439, 0.461, 0.482, 0.502,
   0.521, 0.540, 0.558, 0.575, 0.592, 0.608, 0.624, 0.639, 0.654, 0.669, 0.685,
@@ -18,29 +17,31 @@ _POINTS = 48  # A side, of the grid of pixels that are sorted.
 
 
 class MatchedLevels(nn.Module):
-  """A network that sees films with matched grey levels; its parameters are that network's."""
+  """A network that sees films whose grey levels are matched, in part; its parameters are that network's."""
 
   network: nn.Module
+  part: float
 
   def setup(self) -> None:
     nn.share_scope(self, self.network)
 
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    return self.network(match(images), train=train)
+    return self.network(match(images, self.part), train=train)
 
 
-def match(images: jax.Array) -> jax.Array:
-  """Images (B, H, W, 1) in [0, 1] with the levels `TARGET` at equal quantiles, between them piecewise linear.
+def match(images: jax.Array, part: float) -> jax.Array:
+  """Images (B, H, W, 1) in [0, 1] whose levels are moved, by a part in [0, 1], to `TARGET` at equal quantiles.
 
-  It undoes every rising change of grey levels that keeps them apart: gamma, contrast, window, equalisation.
+  Between quantiles they move piecewise linearly. All the way, gamma, contrast and equalisation have no effect, as long
+  as they keep levels apart.
   """
   source = jnp.pad(quantiles(images), ((0, 0), (1, 0)))
   rises = np.diff(TARGET, prepend=0, append=1)
   runs = jnp.maximum(jnp.diff(source, append=1), 1e-4)
-  matched = jnp.zeros_like(images)
+  matched = (1 - part) * images
   for i, rise in enumerate(rises):  # A sum of ramps: a table would be read a pixel at a time.
     start, run = (x[:, i, None, None, None] for x in (source, runs))
-    matched += rise * jnp.clip((images - start) / run, 0, 1)
+    matched += part * rise * jnp.clip((images - start) / run, 0, 1)
   return matched
 
 

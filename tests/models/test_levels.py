@@ -17,8 +17,8 @@ def films():
   return np.clip(np.stack(smooth) + rng.normal(0, 2, (3, 64, 48)), 0, 255).astype(np.uint8)
 
 
-def _match(films):
-  return np.asarray(jax.jit(levels.match)(films[..., None].astype(np.float32) / 255))[..., 0]
+def _match(films, part=1.0):
+  return np.asarray(jax.jit(levels.match)(films[..., None].astype(np.float32) / 255, part))[..., 0]
 
 
 def test_levels_are_moved_to_the_target_at_equal_quantiles_as_numpy_moves_them(films):
@@ -57,6 +57,10 @@ def test_a_black_frame_hardly_moves_the_levels_of_the_rest(films):
   assert (_match(framed)[:, :5] == 0).all()
 
 
+def test_half_way_is_the_mean_of_both(films):
+  np.testing.assert_allclose(_match(films, 0.5), (films / 255 + _match(films)) / 2, atol=1e-5)
+
+
 @pytest.mark.parametrize("level", [0, 100, 255])
 def test_a_film_of_one_level_stays_one(level):
   matched = _match(np.full((1, 32, 32), level, np.uint8))
@@ -68,12 +72,12 @@ def test_a_network_that_matches_has_the_same_parameters_and_sees_matched_films(f
   config = default.get_config().model
   config.base_features = 4
   plain = create_model(config)
-  config.levels = "matched"
+  config.match_levels = 0.5
   matching = create_model(config)
   images = films[..., None].astype(np.float32) / 255
   variables = random_variables(plain)
   assert jax.tree.structure(variables) == jax.tree.structure(random_variables(matching))
   found = matching.apply(variables, images, train=False)["infection"]
   np.testing.assert_allclose(
-    found, plain.apply(variables, levels.match(images), train=False)["infection"], rtol=1e-4, atol=1e-4
+    found, plain.apply(variables, levels.match(images, 0.5), train=False)["infection"], rtol=1e-4, atol=1e-4
   )

@@ -67,7 +67,7 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
   tiny_config.model.update(
     {"name": "encoder_decoder", "encoder": "efficientnet_lite0", "base_features": 32, "encoder_weights": "imagenet"}
   )
-  tiny_config.model.levels = "matched"  # The encoder is one module further down then.
+  tiny_config.model.match_levels = 0.5  # The encoder is one module further down then.
   tiny_config.optimizer.encoder_factor = 0.5
   recipe.check(tiny_config)
   model = create_model(tiny_config.model)
