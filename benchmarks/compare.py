@@ -66,7 +66,7 @@ def main() -> None:
     films = str(pathlib.Path(folder) / "films.npz")
     _write_films(films, arguments)
     workers = {system: Worker(system, films, arguments) for system in arguments.systems}
-  print(f"On {_processor()}, {os.cpu_count()} cores:")
+  print(f"On {processor()}, {os.cpu_count()} cores:")
   for worker in workers.values():
     print(f"  {worker.start['about']}")
   features = f", {arguments.base_features} base features" if arguments.network == "unet" else ""
@@ -141,7 +141,7 @@ def _parse() -> argparse.Namespace:
   return arguments
 
 
-def _processor() -> str:
+def processor() -> str:
   cpuinfo = pathlib.Path("/proc/cpuinfo")
   lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
   models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -39,14 +39,15 @@ class UNet(nn.Module):
     return self.head(x)
 
 
-def _create(network: str, base_features: int) -> nn.Module:
+def create(network: str, base_features: int) -> nn.Module:
+  """The network; "tf_efficientnet_lite0" pads as TensorFlow does, which the ImageNet weights here take."""
   if network == "unet":
     return UNet(base_features)
   import segmentation_models_pytorch as smp
 
   if network == "resnet34":
     return smp.Unet("resnet34", encoder_weights=None, in_channels=1, decoder_channels=(256, 128, 64, 32, 16))
-  model = smp.Unet("tu-efficientnet_lite0", encoder_weights=None, in_channels=1, decoder_channels=(128, 64, 32, 24, 1))
+  model = smp.Unet(f"tu-{network}", encoder_weights=None, in_channels=1, decoder_channels=(128, 64, 32, 24, 1))
   # As `configs/efficientnet_lite0_unet.py`: logits at half the image's resolution, scaled up.
   model.decoder.blocks = model.decoder.blocks[:4]
   model.segmentation_head = nn.Sequential(nn.Conv2d(24, 1, 1), nn.UpsamplingBilinear2d(scale_factor=2))
@@ -59,7 +60,7 @@ class System:
   def __init__(self, network: str, base_features: int, bfloat16: bool):
     self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     self.about = f"PyTorch {torch.__version__}, channels_last, {self._device.type}"
-    self._network = _create(network, base_features).to(self._device, memory_format=torch.channels_last)
+    self._network = create(network, base_features).to(self._device, memory_format=torch.channels_last)
     self._apply = self._network
     if self._device.type == "cuda":
       self.about += ", torch.compile"

@@ -48,8 +48,6 @@ def get_config() -> ConfigDict:
   # learnt from films with an infection alone (needs "lung"); "presence", whether the film is one of those with an
   # infection. With "presence", the infection of pixels is learnt from films that have one.
   model.heads = ("infection",)
-  # Part of the way that a film's grey levels are moved to the same for every film; 0: it is seen as it is.
-  model.match_levels = 0.0
   # Channels of the first level; each level below has twice as many.
   model.base_features = 32
   # Type of the computation: float32, or bfloat16 for speed on accelerators.
@@ -161,6 +159,8 @@ def get_config() -> ConfigDict:
   evaluation.batch_size = 16
   # Average the predictions of a film and of its mirror image.
   evaluation.flip = False
+  # Part of the way that the mirror image's grey levels are moved to those of an average film; takes eval.flip.
+  evaluation.match_levels = 0.0
   # In a film that has an infection with a smaller probability than this, by the presence head, infection is
   # no likelier at any pixel than that; 0 where films are known to have one.
   evaluation.least_presence = 0.0

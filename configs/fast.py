@@ -1,17 +1,25 @@
-"""A good network in minutes on 2 CPU cores: a pretrained encoder, 128 px, COVID-19 films alone.
+"""A good network in minutes on 2 CPU cores: a pretrained encoder at 128 px, the recipe of sweeps/table1.py.
 
 python main.py --config=configs/fast.py --config.dataset.manual_dir=FOLDER --workdir=runs/fast
 """
 
 from ml_collections import ConfigDict
 
-from configs import best_stage1
+from configs import efficientnet_lite0_unet
 
 
 def get_config() -> ConfigDict:
-  config = best_stage1.get_config()
+  config = efficientnet_lite0_unet.get_config()
   config.image_size = 128
-  config.num_epochs = 10
-  config.dataset.cohort = "covid"
-  config.dataset.negative_share = 1.0
+  config.num_epochs = 12
+  config.model.heads = ("infection", "lung")
+  config.loss.name = "bce_dice"
+  config.optimizer.name = "adamw"
+  config.optimizer.schedule = "cosine"
+  config.optimizer.warmup_epochs = 1.0
+  config.optimizer.ema_decay = 0.99
+  for name in ("flip", "rotation", "scale", "shift"):
+    config.augment[name].probability = 0.5
+  for name in ("brightness", "contrast", "gamma"):
+    config.augment[name].probability = 0.3
   return config

@@ -12,7 +12,6 @@ from covseg.models.blocks import HEADS, NORMS
 from covseg.models.decoders import DECODERS
 from covseg.models.encoder_decoder import EncoderDecoder
 from covseg.models.encoders import ENCODERS
-from covseg.models.levels import MatchedLevels
 from covseg.models.unet import UNet
 from covseg.models.unet_baseline import UNetBaseline
 from covseg.models.unet_plus_plus import UNetPlusPlus
@@ -50,7 +49,7 @@ def create_model(config: ConfigDict) -> nn.Module:
   check_choice("model.name", config.name, NETWORKS)
   for field, choices in _CHOICES.items():
     check_choice(f"model.{field}", config[field], choices)
-  check_ranges(config, "model.", {"base_features": (1, None), "dropout": (0, 0.99), "match_levels": (0, 1)})
+  check_ranges(config, "model.", {"base_features": (1, None), "dropout": (0, 0.99)})
   heads = tuple(config.heads)
   if heads[:1] != ("infection",) or len(set(heads)) < len(heads) or not {*heads} <= {*HEADS}:
     raise ValueError(f"model.heads={heads!r} is not known; it is 'infection', then others of {HEADS}.")
@@ -60,14 +59,13 @@ def create_model(config: ConfigDict) -> nn.Module:
   defaults = _defaults()
   known = {field.name for field in dataclasses.fields(network)} & {*config.keys()}
   own = known - {"name"} | _OF_INITIALIZATION.get(network, set())
-  fields = {name: _hashable(value) for name, value in config.items() if name not in ("name", "match_levels")}
+  fields = {name: _hashable(value) for name, value in config.items() if name != "name"}
   for name in fields.keys() - own:
     if fields[name] not in defaults.get(name, {""}):
       raise ValueError(
         f"model.{name}={fields[name]!r} has no effect on {config.name}, which has {', '.join(sorted(own))}."
       )
-  created = network(**{name: value for name, value in fields.items() if name in known})
-  return MatchedLevels(created, config.match_levels) if config.match_levels else created
+  return network(**{name: value for name, value in fields.items() if name in known})
 
 
 def _defaults() -> dict[str, set[Any]]:

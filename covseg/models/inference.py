@@ -8,9 +8,17 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from covseg.configuration import check_ranges
+from covseg.models import levels
 from covseg.models.blocks import HEADS_OF_FILMS
 
-_RANGES = {"image_size": (16, None), "batch_size": (1, None), "least_presence": (0, 1), "least_involvement": (0, 1)}
+_PART = (0, 1)
+_RANGES = {
+  "image_size": (16, None),
+  "batch_size": (1, None),
+  "match_levels": _PART,
+  "least_presence": _PART,
+  "least_involvement": _PART,
+}
 _HEAD_OF = {"lung_only": "lung", "least_presence": "presence", "least_involvement": "involvement"}
 
 
@@ -19,6 +27,8 @@ def check(config: ConfigDict) -> None:
   check_ranges(config.eval, "eval.", _RANGES)
   if not 0 < config.eval.threshold < 1:
     raise ValueError(f"eval.threshold={config.eval.threshold} must lie between 0 and 1.")
+  if config.eval.match_levels and not config.eval.flip:
+    raise ValueError("eval.match_levels is of mirror images, and has no effect without eval.flip.")
   for field, head in _HEAD_OF.items():
     if config.eval[field] and head not in config.model.heads:
       raise ValueError(f"eval.{field} needs a network with the head {head!r}; see model.heads.")
@@ -36,7 +46,8 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
 
   Args:
     model: the network.
-    config: `config.eval`. flip: average over the films and their mirror images. lung_only: infection is
+    config: `config.eval`. flip: average over the films and their mirror images. match_levels: part of the way that
+      the grey levels of mirror images are moved, see `levels.match`. lung_only: infection is
       no likelier than lung. least_presence: in films of which the presence head says with a smaller
       probability that they have an infection, it is no likelier than that. least_involvement: the same by the
       involvement head, of the lung that is likelier to be infected.
@@ -45,7 +56,8 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   """
   logits = model.apply(variables, inputs, train=False)
   if config.flip:
-    mirrored = model.apply(variables, inputs[:, :, ::-1], train=False)
+    matched = levels.match(inputs, config.match_levels) if config.match_levels else inputs
+    mirrored = model.apply(variables, matched[:, :, ::-1], train=False)
     logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
   for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
     if head in logits:

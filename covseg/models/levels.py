@@ -1,6 +1,5 @@
 """Grey levels that depend less on how a film was exposed, windowed and stored."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,19 +13,6 @@ TARGET = np.array([
 # Part of each side that does not decide the levels: frames, collimation and text lie there.
 _MARGIN = 0.1
 _POINTS = 48  # A side, of the grid of pixels that are sorted.
-
-
-class MatchedLevels(nn.Module):
-  """A network that sees films whose grey levels are matched, in part; its parameters are that network's."""
-
-  network: nn.Module
-  part: float
-
-  def setup(self) -> None:
-    nn.share_scope(self, self.network)
-
-  def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    return self.network(match(images, self.part), train=train)
 
 
 def match(images: jax.Array, part: float) -> jax.Array:

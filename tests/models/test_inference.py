@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from covseg.models import inference
+from covseg.models import inference, levels
 
 
 class _Given(nn.Module):
@@ -35,6 +35,15 @@ def test_flip_is_the_mean_over_the_film_and_its_mirror_image(config):
   # Infection moves with the image; the lungs of this network stay on the left.
   np.testing.assert_allclose(flipped["infection"], plain["infection"], rtol=1e-5)
   np.testing.assert_allclose(flipped["lung"], np.zeros((2, 4, 6)), atol=1e-6)
+
+
+def test_grey_levels_of_the_mirror_image_are_matched(config):
+  images = np.random.default_rng(0).random((2, 64, 64, 1), np.float32) ** 3
+  config.flip, config.match_levels = True, 0.5
+  moved = (images + np.asarray(levels.match(images, 1.0))) / 2
+  assert np.abs(moved - images).mean() > 0.1
+  expected = 8 * (images + moved)[..., 0] / 2 - 4
+  np.testing.assert_allclose(_predict(config, images)["infection"], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_lung_only_bounds_infection_by_lung(config):

@@ -3,9 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from configs import default
-from covseg.models import create_model, levels
-from tests.random_variables import random_variables
+from covseg.models import levels
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +64,3 @@ def test_a_film_of_one_level_stays_one(level):
   matched = _match(np.full((1, 32, 32), level, np.uint8))
   assert np.isfinite(matched).all()
   assert len(np.unique(matched)) == 1
-
-
-def test_a_network_that_matches_has_the_same_parameters_and_sees_matched_films(films):
-  config = default.get_config().model
-  config.base_features = 4
-  plain = create_model(config)
-  config.match_levels = 0.5
-  matching = create_model(config)
-  images = films[..., None].astype(np.float32) / 255
-  variables = random_variables(plain)
-  assert jax.tree.structure(variables) == jax.tree.structure(random_variables(matching))
-  found = matching.apply(variables, images, train=False)["infection"]
-  np.testing.assert_allclose(
-    found, plain.apply(variables, levels.match(images, 0.5), train=False)["infection"], rtol=1e-4, atol=1e-4
-  )

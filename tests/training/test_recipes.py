@@ -67,8 +67,6 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
   tiny_config.model.update(
     {"name": "encoder_decoder", "encoder": "efficientnet_lite0", "base_features": 32, "encoder_weights": "imagenet"}
   )
-  tiny_config.model.match_levels = 0.5  # The encoder is one module further down then.
-  tiny_config.optimizer.encoder_factor = 0.5
   recipe.check(tiny_config)
   model = create_model(tiny_config.model)
   zeros = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 32, 32, 1), "f"), train=False))
@@ -90,6 +88,7 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
     ("augment.flip.probability", 1.5, "between 0 and 1"),
     ("eval.lung_only", True, "head 'lung'"),
     ("eval.least_presence", 0.1, "head 'presence'"),
+    ("eval.match_levels", 0.5, "no effect without eval.flip"),
     ("model.heads", ("infection", "lungs"), "then others of"),
     ("model.encoder_weights", "imagenet", "has no effect on unet"),
     ("loss.focal_gamma", 3.0, "has no effect on loss.name='bce'"),
