@@ -77,7 +77,9 @@ def main() -> None:
     print(f"{system:16}  " + "  ".join(f"{_summary(found):>20}" for found in of_goals.values()))
 
 
-def _race(seed: int, folder: pathlib.Path, validation: Films, arguments: argparse.Namespace):
+def _race(
+  seed: int, folder: pathlib.Path, validation: Films, arguments: argparse.Namespace
+) -> dict[str, dict[float, float]]:
   """Minutes to each goal, {system: {goal: minutes}}; infinite where it was not reached."""
   trainers = {}
   for system in arguments.systems:  # One after the other: the start is on the clock.

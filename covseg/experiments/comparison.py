@@ -244,7 +244,7 @@ def cost(config: ConfigDict) -> tuple[int, float]:
 
 def _eval_fields(metrics: dict[str, Any], config: ConfigDict) -> dict[str, Any]:
   """How the run was evaluated, which --set may have changed; {"eval.flip": False, ...}."""
-  fields = metrics.get("eval") or config.eval.to_dict()
+  fields = {**config.eval.to_dict(), **metrics.get("eval", {})}  # An older version's lack what has come since.
   return {f"eval.{name}": value for name, value in fields.items() if name not in ("batch_size", "threshold")}
 
 

@@ -104,6 +104,14 @@ def test_runs_scored_differently_are_refused_a_common_table(tmp_path, change, ex
     _table(tmp_path)
 
 
+def test_an_evaluation_of_a_version_with_fewer_settings_is_compared(tmp_path):
+  _write_run(tmp_path / "new", [0.1, 0.2, 0.3])
+  metrics = _write_run(tmp_path / "old", [0.2, 0.3, 0.4], batch_size=4) / "evaluation" / "test" / "metrics.json"
+  older = {name: value for name, value in default.get_config().eval.items() if name != "match_levels"}
+  metrics.write_text(json.dumps({**json.loads(metrics.read_text()), "eval": older}))
+  assert len(_table(tmp_path)) == 2
+
+
 def test_what_is_missing_or_there_twice_is_named(tmp_path):
   with pytest.raises(ValueError, match="there is none below it"):
     _table(tmp_path)
