@@ -4,7 +4,8 @@
 
 Both train the U-Net over EfficientNet-Lite0 from the same ImageNet weights, on the same films in the same order, with
 the same batch, size, loss, optimizer, schedule, averaging of weights and flips. Each lives in a process of its own;
-they take turns, an epoch each. The start of the process and compilation are on the clock, validation is not.
+they take turns, an epoch each. The start, after the import of JAX, and compilation are on the clock,
+validation is not.
 """
 
 import argparse
@@ -82,7 +83,7 @@ def _race(
 ) -> dict[str, dict[float, float]]:
   """Minutes to each goal, {system: {goal: minutes}}; infinite where it was not reached."""
   trainers = {}
-  for system in arguments.systems:  # One after the other: the start is on the clock.
+  for system in arguments.systems:  # One after the other, as each start is on the clock.
     trainers[system] = _Trainer(system, arguments, folder, seed)
   reached = {system: dict.fromkeys(arguments.goals, float("inf")) for system in arguments.systems}
   for epoch in range(arguments.epochs):

@@ -3,8 +3,8 @@
 python main.py --config=configs/fast.py --config.dataset.manual_dir=FOLDER --workdir=runs/fast
 
 Validation (466 COVID-19 films, per-image mean, threshold 0.5): Dice 0.788, IoU 0.681, best at epoch 8. Dice 0.75 after
-2 minutes of training, 0.785 after 8, the best after 9; 14 minutes in all on 2 CPU cores that had other work, too, with
-compilation, evaluation and report.
+2 minutes of training, 0.788 after 9; 14 minutes in all on 2 CPU cores that had other work, too, with compilation,
+evaluation and report.
 """
 
 from ml_collections import ConfigDict
