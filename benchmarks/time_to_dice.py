@@ -4,8 +4,8 @@
 
 Both train the U-Net over EfficientNet-Lite0 from the same ImageNet weights, on the same films in the same order, with
 the same batch, size, loss, optimizer, schedule, averaging of weights and flips. Each lives in a process of its own;
-they take turns, an epoch each. The start, after the import of JAX, and compilation are on the clock,
-validation is not.
+they take turns, an epoch each. On the clock are compilation, training, and PyTorch's import; not JAX's, which both
+need, nor validation.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def _race(
 
 
 def _dice(probabilities: np.ndarray, masks: np.ndarray) -> float:
-  """Mean per image, of probabilities scaled to the masks' size."""
+  """Mean per image, of probabilities (N, h, w) scaled to the size of bool masks (N, H, W)."""
   scaled = [
     np.asarray(Image.fromarray(p.astype(np.float32)).resize(mask.shape[::-1], Image.Resampling.BILINEAR))
     for p, mask in zip(probabilities, masks, strict=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import efficientnet_lite0_unet
+from configs import fast
 from covseg.runtime import command_line
 from covseg.training.optimizers import create_schedule
 
@@ -20,14 +20,11 @@ _ENCODER = pathlib.Path(__file__).parents[1] / "covseg/models/encoders/weights/e
 
 def recipe(batch_size: int, num_epochs: int, seed: int) -> ConfigDict:
   """What both train by: `configs/fast.py` without the lung head, and flips alone."""
-  config = efficientnet_lite0_unet.get_config()
+  config = fast.get_config()
   config.seed, config.batch_size, config.num_epochs = seed, batch_size, num_epochs
-  config.loss.name = "bce_dice"
-  config.optimizer.name = "adamw"
-  config.optimizer.schedule = "cosine"
-  config.optimizer.warmup_epochs = 1.0
-  config.optimizer.ema_decay = 0.99
-  config.augment.flip.probability = 0.5
+  config.model.heads = ("infection",)
+  for name, transform in config.augment.items():
+    transform.probability = 0.5 if name == "flip" else 0.0
   return config
 
 
@@ -59,10 +56,12 @@ class Covseg:
     )
 
   def step(self, images: np.ndarray, masks: np.ndarray) -> Any:
+    """Updates the network; the loss () of uint8 images (B, H, W) and bool masks (B, H, W)."""
     self._state, loss = self._step(self._state, self._split(self._mesh, {"image": images, "mask": masks}))
     return loss
 
   def probabilities(self, images: np.ndarray) -> np.ndarray:
+    """float32 (B, H, W) of uint8 images (B, H, W)."""
     return np.asarray(self._predict(self._state.variables(), images))
 
 

@@ -18,8 +18,8 @@ _POINTS = 48  # A side, of the grid of pixels that are sorted.
 def match(images: jax.Array, part: float) -> jax.Array:
   """Images (B, H, W, 1) in [0, 1] whose levels are moved, by a part in [0, 1], to `TARGET` at equal quantiles.
 
-  Between quantiles they move piecewise linearly. All the way, gamma, contrast and equalisation have no effect, as long
-  as they keep levels apart.
+  Between quantiles they move piecewise linearly; a level that fills several quantiles moves to the lowest of them. All
+  the way, gamma, contrast and equalisation have no effect, as long as they keep levels apart.
   """
   source = jnp.pad(quantiles(images), ((0, 0), (1, 0)))
   rises = np.diff(TARGET, prepend=0, append=1)
@@ -32,7 +32,7 @@ def match(images: jax.Array, part: float) -> jax.Array:
 
 
 def quantiles(images: jax.Array) -> jax.Array:
-  """Grey levels at as many equal steps as `TARGET` has, (B, Q), of the middle of images (B, H, W, 1)."""
+  """Grey levels at as many equal steps as `TARGET` has, float32 (B, Q), of the middle of images (B, H, W, 1)."""
   _, h, w, _ = images.shape
   rows, columns = (np.linspace(_MARGIN * n, (1 - _MARGIN) * n - 1, _POINTS).astype(int) for n in (h, w))
   values = jnp.sort(images[:, rows][:, :, columns, 0].reshape(images.shape[0], -1))
