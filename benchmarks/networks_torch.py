@@ -50,7 +50,7 @@ def create(network: str, base_features: int) -> nn.Module:
   model = smp.Unet(f"tu-{network}", encoder_weights=None, in_channels=1, decoder_channels=(128, 64, 32, 24, 1))
   # As `configs/efficientnet_lite0_unet.py`: logits at half the image's resolution, scaled up.
   model.decoder.blocks = model.decoder.blocks[:4]
-  model.segmentation_head = nn.Sequential(nn.Conv2d(24, 1, 1), nn.UpsamplingBilinear2d(scale_factor=2))
+  model.segmentation_head = nn.Sequential(nn.Conv2d(24, 1, 1), nn.Upsample(scale_factor=2, mode="bilinear"))
   return model
 
 

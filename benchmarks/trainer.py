@@ -1,7 +1,6 @@
 """One system of `time_to_dice.py` in a process of its own; it answers each line of standard input with its seconds."""
 
 import argparse
-import contextlib
 import pathlib
 import sys
 import time
@@ -92,8 +91,9 @@ class Torch:
   def step(self, images: np.ndarray, masks: np.ndarray) -> Any:
     torch = self._torch
     self._network.train()
+    rate = float(self._schedule(self._steps))
     for group in self._optimizer.param_groups:
-      group["lr"] = float(self._schedule(self._steps))
+      group["lr"] = rate
     images, masks = self._placed(images), torch.from_numpy(masks)[:, None].float()
     flipped = torch.rand(len(images), 1, 1, 1) < 0.5
     images, masks = (torch.where(flipped, x.flip(3), x) for x in (images, masks))
@@ -204,8 +204,7 @@ def _batches(films: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 def _answer(seconds: float) -> None:
-  with contextlib.suppress(BrokenPipeError):
-    print(seconds, file=sys.__stdout__, flush=True)
+  print(seconds, file=sys.__stdout__, flush=True)
 
 
 if __name__ == "__main__":
