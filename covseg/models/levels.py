@@ -16,7 +16,7 @@ _POINTS = 48  # A side, of the grid of pixels that are sorted.
 
 
 def match(images: jax.Array, part: float) -> jax.Array:
-  """Images (B, H, W, 1) in [0, 1] whose levels are moved, by a part in [0, 1], to `TARGET` at equal quantiles.
+  """Images, float32 (B, H, W, 1) in [0, 1], whose levels are moved by a part in [0, 1] to `TARGET` at equal quantiles.
 
   Between quantiles they move piecewise linearly; a level that fills several quantiles moves to the lowest of them. All
   the way, gamma, contrast and equalisation have no effect, as long as they keep levels apart.
