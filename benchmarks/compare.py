@@ -7,57 +7,15 @@ drawn anew for each round, so that a busy machine slows all of them alike. A rat
 """
 
 import argparse
-import json
 import os
 import pathlib
-import platform
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 
-
-class Worker:
-  """A system in its process."""
-
-  def __init__(self, system: str, films: str, arguments: argparse.Namespace):
-    system, _, num_devices = system.partition(":")
-    command = [sys.executable, "-m", "benchmarks.worker", system, f"--films={films}"]
-    command += [f"--network={arguments.network}", f"--base_features={arguments.base_features}"]
-    command += [f"--batch_size={arguments.batch_size}"]
-    command += ["--bfloat16"] if arguments.bfloat16 else []
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if system == "covseg":  # So that the first step includes compilation.
-      environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    if num_devices:
-      environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={num_devices}"
-    self._process = subprocess.Popen(
-      command,
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
-      text=True,
-      env=environment,
-    )
-    self.start = self._answer()
-
-  def ask(self, what: str, repeats: int = 1) -> dict[str, float]:
-    self._process.stdin.write(f"{what} {repeats}\n")
-    self._process.stdin.flush()
-    return self._answer()
-
-  def _answer(self) -> dict[str, float]:
-    for line in self._process.stdout:
-      if line.startswith("{"):
-        return json.loads(line)
-    raise RuntimeError("A system ended early; run python -m benchmarks.worker to see why.")
-
-  def close(self) -> None:
-    self._process.stdin.close()
-    self._process.wait()
+from benchmarks.process import Process, processor
 
 
 def main() -> None:
@@ -65,7 +23,7 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as folder:
     films = str(pathlib.Path(folder) / "films.npz")
     _write_films(films, arguments)
-    workers = {system: Worker(system, films, arguments) for system in arguments.systems}
+    workers = {system: _start(system, films, arguments) for system in arguments.systems}
   print(f"On {processor()}, {os.cpu_count()} cores:")
   for worker in workers.values():
     print(f"  {worker.start['about']}")
@@ -87,9 +45,9 @@ def main() -> None:
   for what, (repeats, rounds, images) in turns.items():
     for _ in range(rounds):
       for system, worker in order.sample(list(workers.items()), len(workers)):
-        seconds.setdefault((what, system), []).append(worker.ask(what, repeats)["seconds"])
+        seconds.setdefault((what, system), []).append(worker.ask(f"{what} {repeats}")["seconds"])
         if (what, system) == ("epoch", "covseg"):  # As many steps again, without what feeds them.
-          steps_alone.append(steps * worker.ask("train", steps)["seconds"])
+          steps_alone.append(steps * worker.ask(f"train {steps}")["seconds"])
     for system in workers:
       times, ours = seconds[what, system], seconds[what, "covseg"]
       ratios = [other / our for other, our in zip(times, ours, strict=True)]
@@ -98,7 +56,7 @@ def main() -> None:
 
   print("\n| | import, s | first step, with compilation, s | peak memory host / device, GB |\n|---|---|---|---|")
   for system, worker in workers.items():
-    start, memory = worker.start, worker.ask("memory")
+    start, memory = worker.start, worker.ask("memory 1")
     print(
       f"| {system} | {start['import_seconds']:.1f} | {start['first_step_seconds']:.1f} | "
       f"{memory['host_bytes'] / 1e9:.2f} / {memory['device_bytes'] / 1e9:.2f} |"
@@ -111,6 +69,19 @@ def main() -> None:
   tflops = 3 * arguments.batch_size * _forward_flops(arguments) / step / 1e12
   share = f", {tflops / arguments.peak_tflops:.0%} of the peak" if arguments.peak_tflops else ""
   print(f"Its training step computes {tflops:.2f} TFLOP/s{share}, three times the forward pass's operations.")
+
+
+def _start(system: str, films: str, arguments: argparse.Namespace) -> Process:
+  system, _, num_devices = system.partition(":")
+  command = [system, f"--films={films}", f"--network={arguments.network}"]
+  command += [f"--base_features={arguments.base_features}", f"--batch_size={arguments.batch_size}"]
+  command += ["--bfloat16"] if arguments.bfloat16 else []
+  environment = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+  if system == "covseg":  # So that the first step includes compilation.
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+  if num_devices:
+    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={num_devices}"
+  return Process("benchmarks.worker", command, **environment)
 
 
 def _parse() -> argparse.Namespace:
@@ -139,13 +110,6 @@ def _parse() -> argparse.Namespace:
   if "keras" in arguments.systems and arguments.network != "unet":
     parser.error(f"Keras has no {arguments.network} with this decoder; compare with --systems covseg torch.")
   return arguments
-
-
-def processor() -> str:
-  cpuinfo = pathlib.Path("/proc/cpuinfo")
-  lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-  models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-  return models[0] if models else platform.machine()
 
 
 def _spread(values: list[float], form: str) -> str:

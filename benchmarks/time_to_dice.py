@@ -13,14 +13,12 @@ import os
 import pathlib
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.compare import processor
+from benchmarks.process import Process, processor
 from configs import default
 from covseg import metrics
 from input_pipeline import datasets
@@ -31,35 +29,20 @@ class _Trainer:
   """A system in its process, and the seconds that it has trained for."""
 
   def __init__(self, system: str, arguments: argparse.Namespace, folder: pathlib.Path, seed: int):
-    command = [sys.executable, "-m", "benchmarks.trainer", system, f"--films={folder}", f"--seed={seed}"]
+    command = [system, f"--films={folder}", f"--seed={seed}"]
     command += [f"--epochs={arguments.epochs}", f"--batch_size={arguments.batch_size}"]
     # Without the cache, so that compilation counts.
-    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    self._process = subprocess.Popen(
-      command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    )
-    self.seconds = self._answer()
+    self._process = Process("benchmarks.trainer", command, JAX_ENABLE_COMPILATION_CACHE="false")
+    self.seconds = self._process.start["seconds"]
+    self.close = self._process.close
 
   def train_epoch(self) -> None:
-    self.seconds += self._ask("epoch")
+    self.seconds += self._process.ask("epoch")["seconds"]
 
   def predict(self, path: pathlib.Path) -> np.ndarray:
     """Probabilities of the validation films, float16 (N, H, W)."""
-    self._ask(f"predict {path}")
+    self._process.ask(f"predict {path}")
     return np.load(path)
-
-  def close(self) -> None:
-    self._process.communicate()
-
-  def _ask(self, what: str) -> float:
-    print(what, file=self._process.stdin, flush=True)
-    return self._answer()
-
-  def _answer(self) -> float:
-    line = self._process.stdout.readline()
-    if not line:
-      raise RuntimeError("A system ended early; run python -m benchmarks.trainer to see why.")
-    return float(line)
 
 
 def main() -> None:

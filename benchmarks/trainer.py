@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.process import answer
 from configs import fast
 from covseg.runtime import command_line
 from covseg.training.optimizers import create_schedule
@@ -179,7 +180,7 @@ def main() -> None:
   config = recipe(arguments.batch_size, arguments.epochs, arguments.seed)
   steps = len(images) // arguments.batch_size
   trainer = {"covseg": Covseg, "torch": Torch}[arguments.system](config, images.shape[1], steps)
-  _answer(time.perf_counter() - began)
+  answer(seconds=time.perf_counter() - began)
   rng = np.random.default_rng(arguments.seed)
   for line in sys.stdin:
     what, *path = line.split()
@@ -194,17 +195,13 @@ def main() -> None:
       batches = _batches(validation, arguments.batch_size)
       found = np.concatenate([trainer.probabilities(batch) for batch in batches])[: len(validation)]
       np.save(path[0], found.astype(np.float16))
-    _answer(time.perf_counter() - began)
+    answer(seconds=time.perf_counter() - began)
 
 
 def _batches(films: np.ndarray, size: int) -> Iterator[np.ndarray]:
   """The films in batches of one size, the last with some repeated."""
   for start in range(0, len(films), size):
     yield np.resize(films[start : start + size], (size, *films.shape[1:]))
-
-
-def _answer(seconds: float) -> None:
-  print(seconds, file=sys.__stdout__, flush=True)
 
 
 if __name__ == "__main__":

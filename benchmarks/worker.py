@@ -2,13 +2,13 @@
 
 import argparse
 import importlib
-import json
 import resource
 import sys
 import time
 
 import numpy as np
 
+from benchmarks.process import answer
 from covseg.runtime import command_line
 
 
@@ -44,21 +44,17 @@ def main() -> None:
   first_step = seconds_of(system.train_step, 1, warm=False)
   seconds_of(system.train_step, 1)
   seconds_of(system.infer, 1)
-  _answer(about=system.about, import_seconds=import_seconds, first_step_seconds=first_step)
+  answer(about=system.about, import_seconds=import_seconds, first_step_seconds=first_step)
   for line in sys.stdin:
     what, repeats = line.split()
     if what == "epoch":
       seconds_of(system.train_step, 1)  # As warm as for the steps.
-      _answer(seconds=system.epoch(images, masks, arguments.batch_size))
+      answer(seconds=system.epoch(images, masks, arguments.batch_size))
     elif what == "memory":
       host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-      _answer(host_bytes=host, device_bytes=system.device_bytes())
+      answer(host_bytes=host, device_bytes=system.device_bytes())
     else:
-      _answer(seconds=seconds_of({"train": system.train_step, "infer": system.infer}[what], int(repeats)))
-
-
-def _answer(**values) -> None:
-  print(json.dumps(values), file=sys.__stdout__, flush=True)
+      answer(seconds=seconds_of({"train": system.train_step, "infer": system.infer}[what], int(repeats)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""A system in a process of its own, asked a line at a time, so that several can take turns."""
+
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+class Process:
+  """Runs `python -m module arguments`, which calls `answer` once at its start and once for each line it is told.
+
+  Raises RuntimeError where it ends early.
+  """
+
+  def __init__(self, module: str, arguments: Sequence[str], **environment: str):
+    self._module = module
+    self._process = subprocess.Popen(
+      [sys.executable, "-m", module, *arguments],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL,
+      text=True,
+      env={**os.environ, **environment},
+    )
+    self.start = self._answer()
+
+  def ask(self, what: str) -> dict[str, Any]:
+    print(what, file=self._process.stdin, flush=True)
+    return self._answer()
+
+  def close(self) -> None:
+    self._process.communicate()
+
+  def _answer(self) -> dict[str, Any]:
+    for line in self._process.stdout:
+      if line.startswith("{"):
+        return json.loads(line)
+    raise RuntimeError(f"A system ended early; run python -m {self._module} to see why.")
+
+
+def answer(**values: Any) -> None:
+  """Sends values to the process that asked."""
+  print(json.dumps(values), file=sys.__stdout__, flush=True)
+
+
+def processor() -> str:
+  """Name of this machine's processor."""
+  cpuinfo = pathlib.Path("/proc/cpuinfo")
+  lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+  models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+  return models[0] if models else platform.machine()
