@@ -157,9 +157,10 @@ def get_config() -> ConfigDict:
   # Side at which masks are compared, in pixels: that of the stored masks of COVID-QU-Ex.
   evaluation.image_size = 256
   evaluation.batch_size = 16
-  # Average the predictions of a film and of its mirror image.
+  # Average the predictions of a film and of its mirror image. Of several networks, the first predicts for both, the
+  # second for the film, the third for the mirror image, and so on in turn.
   evaluation.flip = False
-  # Part of the way that the mirror image's grey levels are moved to those of an average film; takes eval.flip.
+  # Part of the way that the mirror image's grey levels are moved to those of an average film, where eval.flip is true.
   evaluation.match_levels = 0.0
   # In a film that has an infection with a smaller probability than this, by the presence head, infection is
   # no likelier at any pixel than that; 0 where films are known to have one.

@@ -1,5 +1,7 @@
 """Several trained networks as one."""
 
+from collections.abc import Iterable
+
 import flax.linen as nn
 import jax
 
@@ -25,10 +27,24 @@ class Ensemble(nn.Module):
     """
     if train:
       raise ValueError("An ensemble is made of networks that are trained; train each by itself.")
-    found = {}
-    for network, side in zip(self.networks, self.image_sizes, strict=True):
-      for head, logits in network(blocks.resize(images, (side, side)), train=False).items():
-        if head not in blocks.HEADS_OF_FILMS:
-          logits = blocks.resize(logits, images.shape[1:3])
-        found.setdefault(head, []).append(logits)
-    return {head: sum(logits) / len(logits) for head, logits in found.items()}
+    return mean(self._of_network(i, images) for i in range(len(self.networks)))
+
+  def of_view(self, images: jax.Array, is_mirrored: bool) -> list[dict[str, jax.Array]]:
+    """Logits of each network that sees films, or their mirror images: the first sees both, the others one each."""
+    return [self._of_network(i, images) for i in (0, *range(2 if is_mirrored else 1, len(self.networks), 2))]
+
+  def _of_network(self, i: int, images: jax.Array) -> dict[str, jax.Array]:
+    side = self.image_sizes[i]
+    logits = self.networks[i](blocks.resize(images, (side, side)), train=False)
+    return {
+      head: x if head in blocks.HEADS_OF_FILMS else blocks.resize(x, images.shape[1:3]) for head, x in logits.items()
+    }
+
+
+def mean(predictions: Iterable[dict[str, jax.Array]]) -> dict[str, jax.Array]:
+  """Of logits by head, each head's mean over those predictions that have it."""
+  found = {}
+  for logits in predictions:
+    for head, x in logits.items():
+      found.setdefault(head, []).append(x)
+  return {head: sum(x) / len(x) for head, x in found.items()}

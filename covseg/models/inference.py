@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from covseg.configuration import check_ranges
 from covseg.models import levels
 from covseg.models.blocks import HEADS_OF_FILMS
+from covseg.models.ensemble import Ensemble, mean
 
 _PART = (0, 1)
 _RANGES = {
@@ -27,8 +28,6 @@ def check(config: ConfigDict) -> None:
   check_ranges(config.eval, "eval.", _RANGES)
   if not 0 < config.eval.threshold < 1:
     raise ValueError(f"eval.threshold={config.eval.threshold} must lie between 0 and 1.")
-  if config.eval.match_levels and not config.eval.flip:
-    raise ValueError("eval.match_levels is of mirror images, and has no effect without eval.flip.")
   for field, head in _HEAD_OF.items():
     if config.eval[field] and head not in config.model.heads:
       raise ValueError(f"eval.{field} needs a network with the head {head!r}; see model.heads.")
@@ -46,19 +45,21 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
 
   Args:
     model: the network.
-    config: `config.eval`. flip: average over the films and their mirror images. match_levels: part of the way that
-      the grey levels of mirror images are moved, see `levels.match`. lung_only: infection is
-      no likelier than lung. least_presence: in films of which the presence head says with a smaller
-      probability that they have an infection, it is no likelier than that. least_involvement: the same by the
-      involvement head, of the lung that is likelier to be infected.
+    config: `config.eval`. flip: average over the films and their mirror images, which the networks of an
+      `Ensemble` but the first share out. match_levels: part of the way that the grey levels of mirror images are
+      moved, see `levels.match`. lung_only: infection is no likelier than lung. least_presence: in films of which the
+      presence head says with a smaller probability that they have an infection, it is no likelier than that.
+      least_involvement: the same by the involvement head, of the lung that is likelier to be infected.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
   """
-  logits = model.apply(variables, inputs, train=False)
   if config.flip:
     matched = levels.match(inputs, config.match_levels) if config.match_levels else inputs
-    mirrored = model.apply(variables, matched[:, :, ::-1], train=False)
-    logits = {head: (x + mirrored[head][:, :, ::-1]) / 2 for head, x in logits.items()}
+    mirrored = _of_view(model, variables, matched[:, :, ::-1], is_mirrored=True)
+    turned_back = [{head: x[:, :, ::-1] for head, x in found.items()} for found in mirrored]
+    logits = mean([*_of_view(model, variables, inputs, is_mirrored=False), *turned_back])
+  else:
+    logits = model.apply(variables, inputs, train=False)
   for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
     if head in logits:
       of_film = logits[head].max(axis=(1, 2), keepdims=True)  # (B, 1, 1, 1), of the worse lung.
@@ -68,6 +69,13 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   return {head: x.max(axis=(1, 2, 3)) if head in HEADS_OF_FILMS else x[..., 0] for head, x in logits.items()}
+
+
+def _of_view(model: nn.Module, variables: Any, images: jax.Array, is_mirrored: bool) -> list[dict[str, jax.Array]]:
+  """Logits of the network, or of those of an ensemble that see films or their mirror images."""
+  if isinstance(model, Ensemble):
+    return model.apply(variables, images, is_mirrored, method=model.of_view)
+  return [model.apply(variables, images, train=False)]
 
 
 def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:

@@ -6,6 +6,7 @@ import pytest
 
 from configs import default
 from covseg.models import inference, levels
+from covseg.models.ensemble import Ensemble
 
 
 class _Given(nn.Module):
@@ -35,6 +36,29 @@ def test_flip_is_the_mean_over_the_film_and_its_mirror_image(config):
   # Infection moves with the image; the lungs of this network stay on the left.
   np.testing.assert_allclose(flipped["infection"], plain["infection"], rtol=1e-5)
   np.testing.assert_allclose(flipped["lung"], np.zeros((2, 4, 6)), atol=1e-6)
+
+
+class _OnTheLeft(nn.Module):
+  logit: float
+
+  @nn.compact
+  def __call__(self, images, train):
+    columns = jnp.arange(images.shape[2]) < images.shape[2] // 2
+    return {"infection": self.logit * columns[:, None] + 0 * images}
+
+
+@pytest.mark.parametrize(
+  ("logits", "left", "right"), [((1, 2), 3 / 3, 1 / 3), ((1, 2, 4), 3 / 4, 5 / 4), ((1, 2, 4, 6), 9 / 5, 5 / 5)]
+)
+def test_networks_but_the_first_share_out_the_film_and_its_mirror_image(config, logits, left, right):
+  ensemble = Ensemble(tuple(map(_OnTheLeft, logits)), (6,) * len(logits))
+  images = np.zeros((2, 6, 6, 1), np.float32)
+  alone = inference.predict(ensemble, config, {}, images)["infection"]
+  np.testing.assert_allclose(alone[..., :3], np.full((2, 6, 3), np.mean(logits)), rtol=1e-6)
+  config.flip = True
+  both = inference.predict(ensemble, config, {}, images)["infection"]
+  np.testing.assert_allclose(both[..., :3], np.full((2, 6, 3), left), rtol=1e-6)
+  np.testing.assert_allclose(both[..., 3:], np.full((2, 6, 3), right), rtol=1e-6)
 
 
 def test_grey_levels_of_the_mirror_image_are_matched(config):
