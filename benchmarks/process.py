@@ -1,5 +1,6 @@
 """A system in a process of its own, asked a line at a time, so that several can take turns."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ from typing import Any
 class Process:
   """Runs `python -m module arguments`, which calls `answer` once at its start and once for each line it is told.
 
-  Raises RuntimeError where it ends early.
+  Its first answer is `start`. Raises RuntimeError where it ends early.
   """
 
   def __init__(self, module: str, arguments: Sequence[str], **environment: str):
@@ -29,11 +30,15 @@ class Process:
     self.start = self._answer()
 
   def ask(self, what: str) -> dict[str, Any]:
-    print(what, file=self._process.stdin, flush=True)
+    """What it answers to a line."""
+    with contextlib.suppress(BrokenPipeError):  # Then it has ended, and answers nothing.
+      print(what, file=self._process.stdin, flush=True)
     return self._answer()
 
   def close(self) -> None:
-    self._process.communicate()
+    """Lets it end, and waits for it."""
+    with contextlib.suppress(BrokenPipeError):
+      self._process.communicate()
 
   def _answer(self) -> dict[str, Any]:
     for line in self._process.stdout:

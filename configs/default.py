@@ -157,8 +157,8 @@ def get_config() -> ConfigDict:
   # Side at which masks are compared, in pixels: that of the stored masks of COVID-QU-Ex.
   evaluation.image_size = 256
   evaluation.batch_size = 16
-  # Average the predictions of a film and of its mirror image. Of several networks, the first predicts for both, the
-  # second for the film, the third for the mirror image, and so on in turn.
+  # Average the predictions of a film and of its mirror image. Of several networks, the first then predicts for both,
+  # the second for the film, the third for the mirror image, and so on in turn.
   evaluation.flip = False
   # Part of the way that the mirror image's grey levels are moved to those of an average film, where eval.flip is true.
   evaluation.match_levels = 0.0

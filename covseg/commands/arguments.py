@@ -10,7 +10,8 @@ def add_model(parser: argparse._ActionsContainer, default: str | None = DEFAULT_
     "--model",
     default=default,
     help="a model that ships, a file that `release` wrote, or the workdir of a run, whose best checkpoint is used; "
-    f"several, separated by commas, are averaged; default: {DEFAULT_MODEL}",
+    "several, separated by commas, are averaged, the first with twice the weight where eval.flip is true; "
+    f"default: {DEFAULT_MODEL}",
   )
 
 

@@ -11,6 +11,8 @@ from covseg.models import blocks
 class Ensemble(nn.Module):
   """Networks whose logits are averaged, each head over those that have it.
 
+  Of films and their mirror images, the first network sees both, the others one each, in turn, so that it counts twice.
+
   Attributes:
     networks: their parameters lie under "networks_0", "networks_1" and so on.
     image_sizes: side in pixels at which each sees the images.

@@ -129,7 +129,7 @@ def load(model: str | os.PathLike = DEFAULT_MODEL, changes: Sequence[str] = ()) 
 
   Args:
     model: one that ships, a file that `python -m covseg release` wrote, or the workdir of a run; several,
-      with commas between them, are averaged.
+      with commas between them, are averaged as `trained_model.load` says.
     changes: how it predicts, where that differs, such as "eval.threshold=0.3".
 
   Raises:

@@ -65,7 +65,8 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
 
   Args:
     name: what it is called; of a run, it is the best checkpoint. Several, with commas between them, are
-      an ensemble: the mean of their logits, which predicts as the first does by itself.
+      an ensemble: the mean of their logits, where the first counts twice if it sees mirror images, too. Else it
+      predicts as the first does by itself.
     changes: how it predicts, where that differs, "eval.FIELD=VALUE" or "model.prune_to=VALUE" each; of an
       ensemble, the first.
 
@@ -86,11 +87,13 @@ def _change(trained: TrainedModel, changes: Sequence[str]) -> TrainedModel:
   config = trained.config.copy_and_resolve_references()
   for change in changes:
     configuration.override(config, change, [*(f"eval.{name}" for name in config.eval), "model.prune_to"])
+  if trained.config.eval.flip and not config.eval.flip:
+    config.eval.match_levels = 0.0  # It is of mirror images.
   return trained.with_config(config)
 
 
 def ensemble(name: str, models: Sequence[TrainedModel]) -> TrainedModel:
-  """Models as one that averages their logits, and else predicts as the first does."""
+  """Models as one that averages their logits, as an `Ensemble` does, and else predicts as the first does."""
   sizes = tuple(model.config.image_size for model in models)
   config = models[0].config.copy_and_resolve_references()
   config.image_size = max(sizes)

@@ -61,6 +61,27 @@ def test_networks_but_the_first_share_out_the_film_and_its_mirror_image(config, 
   np.testing.assert_allclose(both[..., 3:], np.full((2, 6, 3), right), rtol=1e-6)
 
 
+class _Lungs(nn.Module):
+  """The left lung infected, and lungs on the left."""
+
+  @nn.compact
+  def __call__(self, images, train):
+    left = _OnTheLeft(3.0)(images, train)["infection"]
+    return {"infection": left, "lung": left, "involvement": 0 * images[:, :1, :2] + jnp.array([2.0, -2.0])[:, None]}
+
+
+def test_a_head_that_one_network_has_is_its_own_and_moves_with_the_image(config):
+  images = np.zeros((2, 6, 6, 1), np.float32)
+  config.flip = True
+  second = inference.predict(Ensemble((_OnTheLeft(1.0), _Lungs()), (6, 6)), config, {}, images)
+  np.testing.assert_allclose(second["lung"][..., :3], np.full((2, 6, 3), 3.0))
+  np.testing.assert_allclose(second["lung"][..., 3:], np.zeros((2, 6, 3)))
+  np.testing.assert_allclose(second["involvement"], [2, 2])
+  first = inference.predict(Ensemble((_Lungs(), _OnTheLeft(1.0)), (6, 6)), config, {}, images)
+  np.testing.assert_allclose(first["lung"], np.full((2, 6, 6), 1.5))  # Of the film and its mirror image.
+  np.testing.assert_allclose(first["involvement"], [0, 0])
+
+
 def test_grey_levels_of_the_mirror_image_are_matched(config):
   images = np.random.default_rng(0).random((2, 64, 64, 1), np.float32) ** 3
   config.flip, config.match_levels = True, 0.5

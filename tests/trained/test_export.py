@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from covseg import metrics
+from covseg.models import levels
 from covseg.models.inference import to_network
 from covseg.trained import export, trained_model
 from input_pipeline import datasets
@@ -40,6 +41,19 @@ def test_it_gives_the_models_probabilities_for_any_batch(whole_run, written):
   for count in (2, 7):
     found = np.asarray(_read(written)(images[:count])["infection"])
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits[:count])), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["stablehlo", "onnx"])
+def test_mirror_images_with_moved_grey_levels_are_in_the_file(whole_run, tmp_path, kind):
+  if kind == "onnx":
+    pytest.importorskip("jax2onnx")
+  path, changes = tmp_path / f"unet.{kind}", ("eval.flip=True", "eval.match_levels=0.3")
+  export.run(str(whole_run), str(path), changes)
+  images = np.random.default_rng(1).random((3, 32, 32, 1), np.float32) ** 3
+  trained = trained_model.load(str(whole_run), changes)
+  matched = levels.match(images, 0.3)
+  logits = (_logits(trained, images) + _logits(trained, matched[:, :, ::-1])[:, :, ::-1]) / 2
+  np.testing.assert_allclose(np.asarray(_read(path)(images)["infection"]), 1 / (1 + np.exp(-logits)), atol=1e-4)
 
 
 def _logits(trained, images):

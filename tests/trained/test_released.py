@@ -30,6 +30,11 @@ def test_every_model_that_ships_has_a_card_and_all_are_small():
   assert sum(file.stat().st_size for file in files) < 20e6
 
 
+def test_the_default_can_do_without_mirror_images():
+  assert trained_model.load(DEFAULT_MODEL).config.eval.match_levels == 0.3
+  assert trained_model.load(DEFAULT_MODEL, ["eval.flip=False"]).config.eval.match_levels == 0
+
+
 @pytest.mark.parametrize("name", DICE)
 def test_a_released_model_reaches_what_its_card_says(films, name):
   trained = trained_model.load(name)

@@ -88,6 +88,7 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
     ("augment.flip.probability", 1.5, "between 0 and 1"),
     ("eval.lung_only", True, "head 'lung'"),
     ("eval.least_presence", 0.1, "head 'presence'"),
+    ("eval.match_levels", 0.5, "no effect without eval.flip"),
     ("model.heads", ("infection", "lungs"), "then others of"),
     ("model.encoder_weights", "imagenet", "has no effect on unet"),
     ("loss.focal_gamma", 3.0, "has no effect on loss.name='bce'"),
