@@ -56,7 +56,7 @@ def main() -> None:
 
   print("\n| | import, s | first step, with compilation, s | peak memory host / device, GB |\n|---|---|---|---|")
   for system, worker in workers.items():
-    start, memory = worker.start, worker.ask("memory 1")
+    start, memory = worker.start, worker.ask("memory")
     print(
       f"| {system} | {start['import_seconds']:.1f} | {start['first_step_seconds']:.1f} | "
       f"{memory['host_bytes'] / 1e9:.2f} / {memory['device_bytes'] / 1e9:.2f} |"

@@ -46,7 +46,7 @@ def main() -> None:
   seconds_of(system.infer, 1)
   answer(about=system.about, import_seconds=import_seconds, first_step_seconds=first_step)
   for line in sys.stdin:
-    what, repeats = line.split()
+    what, *repeats = line.split()
     if what == "epoch":
       seconds_of(system.train_step, 1)  # As warm as for the steps.
       answer(seconds=system.epoch(images, masks, arguments.batch_size))
@@ -54,7 +54,7 @@ def main() -> None:
       host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
       answer(host_bytes=host, device_bytes=system.device_bytes())
     else:
-      answer(seconds=seconds_of({"train": system.train_step, "infer": system.infer}[what], int(repeats)))
+      answer(seconds=seconds_of({"train": system.train_step, "infer": system.infer}[what], int(repeats[0])))
 
 
 if __name__ == "__main__":

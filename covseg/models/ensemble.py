@@ -11,7 +11,8 @@ from covseg.models import blocks
 class Ensemble(nn.Module):
   """Networks whose logits are averaged, each head over those that have it.
 
-  Of films and their mirror images, the first network sees both, the others one each, in turn, so that it counts twice.
+  Where films and their mirror images are predicted for, the first network sees both and counts twice. The second sees
+  the films, the third the mirror images, and so on in turn.
 
   Attributes:
     networks: their parameters lie under "networks_0", "networks_1" and so on.
@@ -32,7 +33,7 @@ class Ensemble(nn.Module):
     return mean(self._of_network(i, images) for i in range(len(self.networks)))
 
   def of_view(self, images: jax.Array, is_mirrored: bool) -> list[dict[str, jax.Array]]:
-    """Logits of each network that sees films, or their mirror images: the first sees both, the others one each."""
+    """Logits {head: (B, H, W, 1)} of each network that sees films, or mirror images, as `images` (B, H, W, 1) are."""
     return [self._of_network(i, images) for i in (0, *range(2 if is_mirrored else 1, len(self.networks), 2))]
 
   def _of_network(self, i: int, images: jax.Array) -> dict[str, jax.Array]:
@@ -44,7 +45,7 @@ class Ensemble(nn.Module):
 
 
 def mean(predictions: Iterable[dict[str, jax.Array]]) -> dict[str, jax.Array]:
-  """Of logits by head, each head's mean over those predictions that have it."""
+  """Of logits {head: array}, each head's mean over those predictions that have it, of the same shape."""
   found = {}
   for logits in predictions:
     for head, x in logits.items():

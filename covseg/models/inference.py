@@ -47,10 +47,10 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
 
   Args:
     model: the network.
-    config: `config.eval`. flip: average over the films and their mirror images, which the networks of an
-      `Ensemble` but the first share out. match_levels: part of the way that the grey levels of mirror images are
-      moved, see `levels.match`. lung_only: infection is no likelier than lung. least_presence: in films of which the
-      presence head says with a smaller probability that they have an infection, it is no likelier than that.
+    config: `config.eval`. flip: average over the films and their mirror images; of an `Ensemble`, the first network
+      sees both, the others one each. match_levels: part of the way that the grey levels of mirror images are moved,
+      see `levels.match`. lung_only: infection is no likelier than lung. least_presence: in films of which the presence
+      head says with a smaller probability that they have an infection, it is no likelier than that.
       least_involvement: the same by the involvement head, of the lung that is likelier to be infected.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
@@ -74,7 +74,7 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
 
 
 def _of_view(model: nn.Module, variables: Any, images: jax.Array, is_mirrored: bool) -> list[dict[str, jax.Array]]:
-  """Logits of the network, or of those of an ensemble that see films or their mirror images."""
+  """Logits {head: (B, H, W, 1)} of the network, or of each of an ensemble that sees these images (B, H, W, 1)."""
   if isinstance(model, Ensemble):
     return model.apply(variables, images, is_mirrored, method=model.of_view)
   return [model.apply(variables, images, train=False)]

@@ -137,7 +137,7 @@ def _onnx(trained: TrainedModel, live: Apply) -> bytes:
   except ImportError as error:
     raise ValueError(f"ONNX needs a converter: pip install 'covseg[onnx]' ({error})") from error
   size, heads = trained.config.image_size, _heads(trained)
-  # The converter cannot read a jitted function inside, as jnp.clip is, by jax 0.11 and newer.
+  # With jax 0.11 and newer the converter fails on jitted functions, and jnp.clip is one.
   with _quiet(), for_export(), jax.disable_jit():
     model = jax2onnx.to_onnx(live, [("batch", size, size, 1)], model_name="covseg", opset=_OPSET)
   _rename(model.graph, ["images", *heads])
