@@ -77,7 +77,7 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
   # A comma may be part of a path.
   names = [name] if pathlib.Path(name).expanduser().exists() else name.split(",")
   if "" in names:
-    raise ValueError(f"The model {name!r}: expected a name, or several as in best,unet_strong.")
+    raise ValueError(f"The model {name!r}: expected a name, or several as in best,steady.")
   first, *others = map(_load, names)
   first = _change(first, changes)
   return ensemble(name, [first, *others]) if others else first
