@@ -2,9 +2,9 @@
 
 python main.py --config=configs/unet_strong.py --config.dataset.manual_dir=FOLDER --workdir=runs/unet_strong
 
-Validation (466 COVID-19 films, per-image mean, threshold 0.5): Dice 0.787, IoU 0.681, best at epoch 17; as it
-is released, with the mirror image averaged and bounded by the lungs, 0.787 and 0.682. 36 min on 2 CPU cores
-that had other work, too.
+Validation (466 COVID-19 films, per-image mean, threshold 0.5): Dice 0.787, IoU 0.681, best at epoch 17; with
+the mirror image averaged and bounded by the lungs, 0.787 and 0.682. 36 min on 2 CPU cores that had other work,
+too.
 """
 
 from ml_collections import ConfigDict
