@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from configs import unet_strong
 
-# Probability and strength; equalisation is left to evaluation.
+# Probability and strength, of where things are and of grey levels alone; equalisation is left to evaluation.
 _CHANGES = {
   "symmetry": (0.25, 1.0),
   "rotation": (0.7, 12.0),
