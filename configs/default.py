@@ -28,6 +28,10 @@ def get_config() -> ConfigDict:
   # covid: COVID-19 films only. all: Non-COVID and Normal films too. covid_normal, of covid_qu_ex: without the
   # Non-COVID films, whose lungs have opacities that no mask marks.
   dataset.cohort = "covid"
+  # Classes whose lungs have opacities that no mask marks, ("Non-COVID",) of covid_qu_ex. With these, the head
+  # "involvement" learns from films without infection, too: whether a film is of such a class. They teach no pixels
+  # of infection then.
+  dataset.opacities = ()
   # Part of the training films without infection that an epoch holds, others in each epoch.
   dataset.negative_share = 1.0
   dataset.image_key = "image"
@@ -45,8 +49,8 @@ def get_config() -> ConfigDict:
   # unet, unet_baseline, unet_plus_plus, attention_unet or encoder_decoder.
   model.name = "unet"
   # What it predicts: "infection" of each pixel; "lung" of each pixel; "involvement", whether each lung is infected,
-  # learnt from films with an infection alone (needs "lung"); "presence", whether the film is one of those with an
-  # infection. With "presence", the infection of pixels is learnt from films that have one.
+  # learnt from films with an infection alone, but see dataset.opacities (needs "lung"); "presence", whether the film is
+  # one of those with an infection. With "presence", the infection of pixels is learnt from films that have one.
   model.heads = ("infection",)
   # Channels of the first level; each level below has twice as many.
   model.base_features = 32

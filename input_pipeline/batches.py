@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# {"image": uint8 (B, H, W), "mask": bool (B, H, W), or uint8 where it is soft}, and "lung_mask" where there is one
+# {"image": uint8 (B, H, W), "mask": bool (B, H, W), or uint8 where it is soft}, and, where there is one,
+# "lung_mask": bool (B, H, W) and "opacity": bool (B,), see `films.Films`.
 Batch = dict[str, np.ndarray]
 
 

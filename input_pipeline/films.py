@@ -31,6 +31,8 @@ class Films:
     lung_masks: bool (N, H, W), True in the lungs; None where the dataset has none.
     ids: N names, unique in a split.
     labels: N names of classes; all empty where the dataset has none.
+    opacities: bool (N,), whether each has an infection, or is of a class of `dataset.opacities`; None where that names
+      no class.
   """
 
   images: np.ndarray
@@ -38,21 +40,22 @@ class Films:
   lung_masks: np.ndarray | None
   ids: list[str]
   labels: list[str]
+  opacities: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.images)
 
   def as_batch(self) -> dict[str, np.ndarray]:
-    """{"image": images, "mask": masks}, and "lung_mask" where there are some."""
-    batch = {"image": self.images, "mask": self.masks, "lung_mask": self.lung_masks}
+    """{"image": images, "mask": masks}, and "lung_mask" and "opacity" where there are some."""
+    batch = {"image": self.images, "mask": self.masks, "lung_mask": self.lung_masks, "opacity": self.opacities}
     return {name: array for name, array in batch.items() if array is not None}
 
   def with_infection(self) -> "Films":
     """Those of the films that have an infection."""
     chosen = np.flatnonzero(self.masks.any(axis=(1, 2)))
-    lung_masks = None if self.lung_masks is None else self.lung_masks[chosen]
+    lung_masks, opacities = (None if x is None else x[chosen] for x in (self.lung_masks, self.opacities))
     ids, labels = ([values[i] for i in chosen] for values in (self.ids, self.labels))
-    return Films(self.images[chosen], self.masks[chosen], lung_masks, ids, labels)
+    return Films(self.images[chosen], self.masks[chosen], lung_masks, ids, labels, opacities)
 
 
 class Film(NamedTuple):
@@ -63,6 +66,7 @@ class Film(NamedTuple):
   lung_mask: np.ndarray | None
   id: str
   label: str
+  opacity: bool | None
 
 
 class FilmReader:
@@ -84,14 +88,14 @@ class FilmReader:
       split: name of the split, or a slice of one in TFDS syntax.
       config: `config.dataset`. image_key: feature of the image, of any kind that `pixels` reads and of any size.
         mask_key: feature of the mask; see `pixels.to_mask`. lung_mask_key: feature of the lung mask, where the dataset
-        has one. exclude: list of training films that are left out.
+        has one. opacities: classes with opacities that no mask marks. exclude: list of training films to leave out.
       image_size: side of the images that are read, in pixels. Others are scaled to it.
       mask_size: the same of the masks; None for `image_size`.
       with_lungs: whether masks of the lungs are read, where there are some.
 
     Raises:
       FileNotFoundError: there is no such list.
-      ValueError: a feature is missing, the list names no film of the split, or the records are damaged.
+      ValueError: a feature or a class is missing, the list names no film of the split, or the records are damaged.
     """
     self.builder = builder
     self.image_size, self.mask_size = image_size, mask_size or image_size
@@ -108,6 +112,13 @@ class FilmReader:
         raise ValueError(
           f"dataset.{field}={config[field]!r}: {builder.name} has the features {', '.join(self._features)}."
         )
+    has_labels = "label" in self._features and isinstance(self._features["label"], tfds.features.ClassLabel)
+    self._classes = self._features["label"].names if has_labels else []
+    self.opacities = config.opacities
+    for name in self.opacities:
+      if name not in self._classes:
+        classes = ", ".join(self._classes) or "none"
+        raise ValueError(f"dataset.opacities names the class {name!r}; {builder.info.full_name} has {classes}.")
     # PNG files are decoded here, and only those that are needed.
     decoders = {
       key: tfds.decode.SkipDecoding()
@@ -135,9 +146,7 @@ class FilmReader:
     """
     example = self._example(i)
     film_id = self._id(example, i)
-    label = ""
-    if "label" in self._features and isinstance(self._features["label"], tfds.features.ClassLabel):
-      label = self._features["label"].int2str(int(example["label"]))
+    label = self._classes[int(example["label"])] if self._classes else ""
     picture = _picture(example[self._image_key], f"{film_id}: {self._image_key}")
     for remark in picture.remarks:
       self._notes[remark].add(film_id)
@@ -147,7 +156,8 @@ class FilmReader:
     if any(mask.shape != image.shape for mask in masks):
       self._notes["has a mask of another shape, which is scaled to it"].add(film_id)
     infection, lungs, *_ = *(resize_mask(mask, self.mask_size) for mask in masks), None
-    return Film(resize_image(image, self.image_size), infection, lungs, film_id, label)
+    opacity = bool(infection.any()) or label in self.opacities if self.opacities else None
+    return Film(resize_image(image, self.image_size), infection, lungs, film_id, label, opacity)
 
   def report_notes(self) -> None:
     """Warns, with a count, of what was unusual about the films that have been read."""
@@ -208,6 +218,7 @@ def start_loading(reader: FilmReader, order: Iterable[int]) -> tuple[Films, list
   images = np.empty((len(reader), reader.image_size, reader.image_size), np.uint8)
   masks = np.empty((len(reader), reader.mask_size, reader.mask_size), bool)
   lung_masks = np.empty_like(masks) if reader.has_lung_masks else None
+  opacities = np.empty(len(reader), bool) if reader.opacities else None
   ids, labels = [""] * len(reader), [""] * len(reader)
 
   def load(i: int) -> None:
@@ -215,11 +226,13 @@ def start_loading(reader: FilmReader, order: Iterable[int]) -> tuple[Films, list
     images[i], masks[i], ids[i], labels[i] = film.image, film.mask, film.id, film.label
     if lung_masks is not None:
       lung_masks[i] = film.lung_mask
+    if opacities is not None:
+      opacities[i] = film.opacity
 
   threads = concurrent.futures.ThreadPoolExecutor()
   readings = [threads.submit(load, i) for i in order]
   threads.shutdown(wait=False)  # What was submitted is still read.
-  return Films(images, masks, lung_masks, ids, labels), readings
+  return Films(images, masks, lung_masks, ids, labels, opacities), readings
 
 
 def resize_image(image: np.ndarray, image_size: int) -> np.ndarray:

@@ -55,7 +55,7 @@ def streamed_batches(reader: FilmReader, order: TrainingOrder, first_step: int, 
 
   def load(index: int) -> Batch:
     film = reader[index]
-    batch = {"image": film.image, "mask": film.mask, "lung_mask": film.lung_mask}
+    batch = {"image": film.image, "mask": film.mask, "lung_mask": film.lung_mask, "opacity": film.opacity}
     return {name: array for name, array in batch.items() if array is not None}
 
   films = _Films(order, first_step, share)

@@ -58,6 +58,8 @@ def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state:
   batch = {"image": blank.astype(np.uint8), "mask": blank.astype(np.uint8) if config.loss.teacher else blank}
   if reader.has_lung_masks:
     batch["lung_mask"] = blank
+  if reader.opacities:
+    batch["opacity"] = blank[:, 0, 0]
   train_step.lower(state, devices.split_over_batch(mesh, batch)).compile()
   if config.loss.teacher:
     films = _load(run, reader)

@@ -94,24 +94,36 @@ def lovasz_hinge(*, logits: jax.Array, masks: jax.Array) -> jax.Array:
   return jax.vmap(of_image)(logits.reshape(len(logits), -1), masks.reshape(len(masks), -1))
 
 
-def involvement(*, logits: jax.Array, infection: jax.Array, lungs: jax.Array, counts: jax.Array) -> jax.Array:
-  """Binary cross-entropy of whether each lung is infected, by films that had an infection alone.
+def involvement(
+  *,
+  logits: jax.Array,
+  infection: jax.Array,
+  lungs: jax.Array,
+  had_infection: jax.Array,
+  opacity: jax.Array | None = None,
+) -> jax.Array:
+  """Binary cross-entropy of whether each lung is infected, by what the hospital of a film does not tell.
 
-  There, clean and infected lungs come from the same hospitals, and often from the same film, so that nothing but
-  the lung can tell them apart. A lung is infected from 3 % of its area on and clean under 0.5 %; between, it
-  teaches nothing. Clean lungs are rare, and count for more.
+  In films that had an infection, clean and infected lungs come from the same hospitals, and often from the same film.
+  A lung is infected from 3 % of its area on and clean under 0.5 %; between, it teaches nothing. Clean lungs are rare,
+  and count for more. Of other films, the classes with and without opacities may come from the same hospitals, too:
+  the worse lung of each says which it is of (multiple-instance learning, Dietterich et al. 1997).
 
   Args:
     logits: float32 (B, 1, 2, 1), the lung on the left of the film first.
     infection, lungs: float32 (B, H, W, 1); a pixel is infected above 0.5.
-    counts: bool (B,), whether the film had an infection before it was augmented.
+    had_infection: bool (B,), before the film was augmented.
+    opacity: bool (B,), of films without infection, whether they have opacities; None: they teach nothing.
   """
+  logits = logits[:, 0, :, 0]
   halves, infection = split_lungs(lungs), infection > 0.5
   area = halves.sum(axis=(1, 2))
   share = (halves * infection).sum(axis=(1, 2)) / jnp.maximum(area, 1)  # (B, 2)
   weight = jnp.where(share > INFECTED_LUNG, 1.0, jnp.where(share < CLEAN_LUNG, _CLEAN_LUNG_WEIGHT, 0.0))
-  weight *= (area > 0) & counts[:, None]
-  return (weight * optax.sigmoid_binary_cross_entropy(logits[:, 0, :, 0], share > INFECTED_LUNG)).mean(axis=1)
+  weight *= area > 0
+  of_lungs = (weight * optax.sigmoid_binary_cross_entropy(logits, share > INFECTED_LUNG)).mean(axis=1)
+  of_film = 0.0 if opacity is None else optax.sigmoid_binary_cross_entropy(logits.max(axis=1), opacity)
+  return jnp.where(had_infection, of_lungs, of_film)
 
 
 LOSSES = {
@@ -145,14 +157,16 @@ def check(config: ConfigDict, heads: Sequence[str]) -> None:
 Outputs = Mapping[str, jax.Array]
 
 
-def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array], jax.Array], jax.Array]:
-  """Function of a network's outputs, the masks of its heads, {head: float32 (B, H, W, 1)}, and whether films had an
-  infection before they were augmented, bool (B,).
+def create_loss(
+  config: ConfigDict,
+) -> Callable[[Outputs, Mapping[str, jax.Array], jax.Array, jax.Array | None], jax.Array]:
+  """Function of a network's outputs, the masks of its heads, {head: float32 (B, H, W, 1)}, whether films had an
+  infection before they were augmented, bool (B,), and whether they have opacities, bool (B,), where that is known.
 
   It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary
   cross-entropy of the lungs where there is a head for them: float32 (B,). Where there is a head that
-  tells whether a film has an infection, the loss of the infection counts for those that had one, and
-  `config.presence_weight` times the binary cross-entropy of that head is added. Where the network has
+  tells whether a film has an infection, or opacities are known, the loss of the infection counts for films that had
+  one. The losses of the heads "presence" and "involvement" are added with their weights. Where the network has
   auxiliary outputs (deep supervision), it is the mean over them and the main one.
   """
   function = LOSSES[config.name]
@@ -161,22 +175,31 @@ def create_loss(config: ConfigDict) -> Callable[[Outputs, Mapping[str, jax.Array
   lung_weight, presence_weight = config.lung_weight, config.presence_weight
   involvement_weight = config.involvement_weight
 
-  def loss_of(outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array) -> jax.Array:
+  def loss_of(
+    outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array, opacity: jax.Array | None
+  ) -> jax.Array:
     loss = infection_loss(logits=outputs["infection"], masks=masks["infection"])
+    if "presence" in outputs or opacity is not None:
+      loss *= had_infection
     if "presence" in outputs:
       present = (masks["infection"] > 0.5).max(axis=_PIXELS, keepdims=True)
-      loss *= had_infection
       loss += presence_weight * bce(logits=outputs["presence"], masks=present)
     if "involvement" in outputs:
       loss += involvement_weight * involvement(
-        logits=outputs["involvement"], infection=masks["infection"], lungs=masks["lung"], counts=had_infection
+        logits=outputs["involvement"],
+        infection=masks["infection"],
+        lungs=masks["lung"],
+        had_infection=had_infection,
+        opacity=opacity,
       )
     if "lung" in outputs:
       loss += lung_weight * bce(logits=outputs["lung"], masks=masks["lung"])
     return loss
 
-  def loss(outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array) -> jax.Array:
+  def loss(
+    outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array, opacity: jax.Array | None = None
+  ) -> jax.Array:
     supervised = [outputs, *outputs.get("auxiliary", ())]
-    return sum(loss_of(one, masks, had_infection) for one in supervised) / len(supervised)
+    return sum(loss_of(one, masks, had_infection, opacity) for one in supervised) / len(supervised)
 
   return loss

@@ -15,6 +15,8 @@ def check(config: ConfigDict) -> None:
   check_ranges(config, "", _RANGES)
   check_ranges(config.dataset, "dataset.", {"negative_share": (0, 1)})
   create_model(config.model)
+  if config.dataset.opacities and "involvement" not in config.model.heads:
+    raise ValueError("dataset.opacities has no effect without the head 'involvement'; see model.heads.")
   losses.check(config.loss, config.model.heads)
   optimizers.check(config.optimizer, config.model.heads, has_encoder=config.model.name == "encoder_decoder")
   augmentation.check(config.augment, config.model.heads)

@@ -15,7 +15,8 @@ from covseg.training.losses import create_loss
 from covseg.training.train_state import TrainState
 from input_pipeline.augmentation import augment
 
-# {"image": uint8 (B, H, W), "mask": bool (B, H, W)}, and "lung_mask" for a lung head. A soft mask is uint8, 255 for 1.
+# {"image": uint8 (B, H, W), "mask": bool (B, H, W)}, "lung_mask" for a lung head, and perhaps "opacity", bool (B,). A
+# soft mask is uint8, 255 for 1.
 Batch = dict[str, jax.Array]
 Update = Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]
 
@@ -79,7 +80,7 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
         mutable=["batch_stats"],
         rngs={"dropout": dropout_key},
       )
-      return loss_of(outputs, masks, had_infection).mean(), updated.get("batch_stats", {})
+      return loss_of(outputs, masks, had_infection, batch.get("opacity")).mean(), updated.get("batch_stats", {})
 
     (loss, batch_stats), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)

@@ -6,15 +6,17 @@ import pytest
 
 from covseg.models import create_model
 from covseg.runtime import devices
-from covseg.training import feeding
+from covseg.training import feeding, recipe
 from covseg.training.optimizers import create_optimizer
 from covseg.training.run import Run
 from covseg.training.train_state import create_train_state
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.batches import TrainingOrder
+from input_pipeline.covid_qu_ex import archive
 from input_pipeline.films import FilmReader, load_films
 from input_pipeline.streaming import batches_from_memory, streamed_batches
+from tests.conftest import archive_members, write_zip
 
 
 @pytest.fixture
@@ -42,6 +44,7 @@ class _Reader:
     self._reader, self._before, self._num_films = reader, before, num_films or len(reader)
     self.image_size, self.mask_size = reader.image_size, reader.mask_size
     self.has_lung_masks, self.report_notes = reader.has_lung_masks, reader.report_notes
+    self.opacities = reader.opacities
 
   def __len__(self):
     return self._num_films
@@ -129,6 +132,32 @@ def test_every_way_of_feeding_gives_the_same_training(tiny_config, reader, monke
     patch.setattr(feeding.jax, "default_backend", lambda: "gpu")
     resident = losses_of(tiny_config, reader, 20)
   assert resident == pytest.approx(from_memory, rel=1e-3)
+
+
+def test_opacities_of_classes_are_fed_in_every_way(tiny_config, tmp_path, monkeypatch):
+  write_zip(tmp_path / "archive.zip", archive_members({"Train": 3, "Val": 1}, archive.LABELS))
+  tiny_config.dataset.name, tiny_config.dataset.manual_dir = "covid_qu_ex", str(tmp_path)
+  tiny_config.dataset.cohort, tiny_config.dataset.opacities = "all", ("Non-COVID",)
+  tiny_config.model.heads = ("infection", "lung", "involvement")
+  reader = FilmReader(datasets.prepare(tiny_config.dataset), "train", tiny_config.dataset, 32)
+  films, order = load_films(reader), _order(tiny_config, reader)
+  assert films.opacities.tolist() == [label != "Normal" for label in films.labels]
+  assert films.with_infection().opacities.all()
+  for create_batches in (batches_from_memory, streamed_batches):
+    batch = next(create_batches(reader, order, first_step=0, share=slice(0, 4)))
+    assert batch["opacity"].tolist() == films.opacities[order[0]].tolist()
+  from_memory = losses_of(tiny_config, reader, 3)
+  with monkeypatch.context() as patch:
+    patch.setattr(feeding.jax, "default_backend", lambda: "gpu")
+    assert losses_of(tiny_config, reader, 3) == pytest.approx(from_memory, rel=1e-3)
+
+
+def test_opacities_of_an_unknown_class_are_refused(tiny_config):
+  tiny_config.dataset.opacities = ("Non-COVID",)
+  with pytest.raises(ValueError, match="'Non-COVID'; tiny_films/1.0.0 has none"):
+    FilmReader(datasets.prepare(tiny_config.dataset), "train", tiny_config.dataset, 32)
+  with pytest.raises(ValueError, match="no effect without the head 'involvement'"):
+    recipe.check(tiny_config)
 
 
 def test_films_on_the_device_train_many_steps_in_one_dispatch(tiny_config, reader, monkeypatch):

@@ -155,8 +155,25 @@ def test_involvement_is_learnt_from_clean_and_infected_lungs_of_films_with_infec
     8 * softplus(-2) / 2,
     0,
   ]
-  found = losses.involvement(logits=logits[:, None, :, None], infection=infection, lungs=lungs, counts=np.arange(4) < 3)
+  of_films = {"infection": infection, "lungs": lungs, "had_infection": np.arange(4) < 3}
+  found = losses.involvement(logits=logits[:, None, :, None], **of_films)
   np.testing.assert_allclose(found, expected, rtol=1e-5)
+  # Of a film without infection, the worse lung says whether it has opacities.
+  logits[3] = [-2.0, 0.5]
+  for opacity, of_worse_lung in ((True, softplus(-0.5)), (False, softplus(0.5))):
+    found = losses.involvement(logits=logits[:, None, :, None], **of_films, opacity=np.full(4, opacity))
+    np.testing.assert_allclose(found, [*expected[:3], of_worse_lung], rtol=1e-5)
+
+
+def test_where_opacities_are_known_films_without_infection_teach_no_pixels_of_infection():
+  logits, masks = _random()
+  masks[1] = 0
+  lungs, of_lungs, had = np.ones_like(masks), np.ones((3, 1, 2, 1), np.float32), np.array([True, False, True])
+  outputs = {"infection": logits, "lung": logits, "involvement": of_lungs}
+  loss_of = losses.create_loss(default.get_config().loss)
+  unknown, known = (loss_of(outputs, {"infection": masks, "lung": lungs}, had, x) for x in (None, np.ones(3, bool)))
+  lost = losses.bce(logits=logits, masks=masks)[1] - 0.1 * np.log1p(np.exp(-1))
+  np.testing.assert_allclose(unknown - known, [0, lost, 0], atol=1e-6)
 
 
 def test_a_film_whose_infection_augmentation_took_away_still_teaches_that_its_lungs_are_clean():
