@@ -31,8 +31,8 @@ class Films:
     lung_masks: bool (N, H, W), True in the lungs; None where the dataset has none.
     ids: N names, unique in a split.
     labels: N names of classes; all empty where the dataset has none.
-    opacities: bool (N,), whether each has an infection, or is of a class of `dataset.opacities`; None where that names
-      no class.
+    opacities: bool (N,), whether each has opacities that its empty mask does not mark, as its class is one of
+      `dataset.opacities`; None where that names no class.
   """
 
   images: np.ndarray
@@ -156,7 +156,7 @@ class FilmReader:
     if any(mask.shape != image.shape for mask in masks):
       self._notes["has a mask of another shape, which is scaled to it"].add(film_id)
     infection, lungs, *_ = *(resize_mask(mask, self.mask_size) for mask in masks), None
-    opacity = bool(infection.any()) or label in self.opacities if self.opacities else None
+    opacity = label in self.opacities and not infection.any() if self.opacities else None
     return Film(resize_image(image, self.image_size), infection, lungs, film_id, label, opacity)
 
   def report_notes(self) -> None:

@@ -1,9 +1,10 @@
 """What classifiers that see no anatomy reach on a dataset: the floor below which a specificity says nothing.
 
-Each tells films with an infection from those without by a few numbers of how a film was scaled, stored, framed or
-exposed. Where they succeed, a network can succeed without looking at lungs.
+Each tells two kinds of films apart by a few numbers of how a film was scaled, stored, framed or exposed. Where they
+succeed, a network can succeed without looking at lungs.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,34 +57,55 @@ CLASSIFIERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def floor(splits: Mapping[str, Films]) -> list[dict[str, Any]]:
   """Figures of each classifier, fitted on "train", on every other split; none where a kind of film is missing.
 
+  They tell films with an infection from those without and, where there are more than two classes, each two of them.
+
   Returns:
-    Rows of "classifier", "numbers" (how many it sees of a film), "split", "films", "auc", and
-    "specificity_at_95_sensitivity".
+    Rows of "classifier", "numbers" (how many it sees of a film), "between" (the two kinds; a high score is of the
+    first), "split", "films", "auc", and "specificity_at_95_sensitivity".
   """
-  infected = {split: films.masks.any(axis=(1, 2)) for split, films in splits.items()}
-  scored = [split for split, kinds in infected.items() if split != "train" and 0 < kinds.sum() < len(kinds)]
-  if not scored or "train" not in splits or not 0 < infected["train"].sum() < len(infected["train"]):
+  of_pairs = {between: kinds for between, kinds in _kinds(splits).items() if _has_both(kinds.get("train"))}
+  if not any(_has_both(found) for kinds in of_pairs.values() for split, found in kinds.items() if split != "train"):
     return []
   rows = []
   for name, features_of in CLASSIFIERS.items():
-    features = {split: features_of(splits[split].images) for split in ("train", *scored)}
+    features = {split: features_of(films.images) for split, films in splits.items()}
     mean, deviation = features["train"].mean(axis=0), features["train"].std(axis=0) + 1e-9
     features = {split: (x - mean) / deviation for split, x in features.items()}
-    weights = logistic_regression(features["train"], infected["train"])
-    for split in scored:
-      scores, kinds = features[split] @ weights[:-1] + weights[-1], infected[split]
-      bound = np.quantile(scores[kinds], 1 - _SENSITIVITY, method="lower")
-      rows.append(
-        {
-          "classifier": name,
-          "numbers": len(mean),
-          "split": split,
-          "films": len(kinds),
-          "auc": round(float(statistics.auc(scores, kinds)(np.ones((1, len(kinds))))[0]), 4),
-          "specificity_at_95_sensitivity": round(float((scores[~kinds] < bound).mean()), 4),
-        }
-      )
+    for between, kinds in of_pairs.items():
+      seen = kinds["train"] >= 0
+      weights = logistic_regression(features["train"][seen], kinds["train"][seen] == 1)
+      for split, found in kinds.items():
+        if split != "train" and _has_both(found):
+          scores, positive = features[split][found >= 0] @ weights[:-1] + weights[-1], found[found >= 0] == 1
+          bound = np.quantile(scores[positive], 1 - _SENSITIVITY, method="lower")
+          rows.append(
+            {
+              "classifier": name,
+              "numbers": len(mean),
+              "between": between,
+              "split": split,
+              "films": len(positive),
+              "auc": round(float(statistics.auc(scores, positive)(np.ones((1, len(positive))))[0]), 4),
+              "specificity_at_95_sensitivity": round(float((scores[~positive] < bound).mean()), 4),
+            }
+          )
   return rows
+
+
+def _kinds(splits: Mapping[str, Films]) -> dict[str, dict[str, np.ndarray]]:
+  """{two kinds: {split: int (N,), 1 for films of the first, 0 of the second, -1 of neither}}."""
+  found = {"infection, none": {split: films.masks.any(axis=(1, 2)).astype(int) for split, films in splits.items()}}
+  classes = sorted({label for films in splits.values() for label in films.labels})
+  for first, second in itertools.combinations(classes, 2) if len(classes) > 2 else ():
+    number = {first: 1, second: 0}
+    found[f"{first}, {second}"] = {
+      split: np.array([number.get(label, -1) for label in films.labels]) for split, films in splits.items()
+    }
+  return found
+
+
+def _has_both(kinds: np.ndarray | None) -> bool:
+  return kinds is not None and {0, 1} <= set(kinds)
 
 
 def logistic_regression(features: np.ndarray, positive: np.ndarray) -> np.ndarray:

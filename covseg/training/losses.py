@@ -113,7 +113,7 @@ def involvement(
     logits: float32 (B, 1, 2, 1), the lung on the left of the film first.
     infection, lungs: float32 (B, H, W, 1); a pixel is infected above 0.5.
     had_infection: bool (B,), before the film was augmented.
-    opacity: bool (B,), of films without infection, whether they have opacities; None: they teach nothing.
+    opacity: bool (B,), of films that had none, whether they have opacities; None: they teach nothing.
   """
   logits = logits[:, 0, :, 0]
   halves, infection = split_lungs(lungs), infection > 0.5
@@ -161,13 +161,13 @@ def create_loss(
   config: ConfigDict,
 ) -> Callable[[Outputs, Mapping[str, jax.Array], jax.Array, jax.Array | None], jax.Array]:
   """Function of a network's outputs, the masks of its heads, {head: float32 (B, H, W, 1)}, whether films had an
-  infection before they were augmented, bool (B,), and whether they have opacities, bool (B,), where that is known.
+  infection before they were augmented, bool (B,), and whether those without have opacities, bool (B,), or None.
 
   It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary
   cross-entropy of the lungs where there is a head for them: float32 (B,). Where there is a head that
-  tells whether a film has an infection, or opacities are known, the loss of the infection counts for films that had
-  one. The losses of the heads "presence" and "involvement" are added with their weights. Where the network has
-  auxiliary outputs (deep supervision), it is the mean over them and the main one.
+  tells whether a film has an infection, or it is known which others have opacities, the loss of the infection counts
+  for films that had one. The losses of the heads "presence" and "involvement" are added with their weights. Where the
+  network has auxiliary outputs (deep supervision), it is the mean over them and the main one.
   """
   function = LOSSES[config.name]
   fields = {name: config[name] for name in inspect.signature(function).parameters if name in config}

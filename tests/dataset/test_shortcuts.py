@@ -1,5 +1,7 @@
 """Classifiers that see no anatomy: against scikit-learn, and on films that differ in nothing else."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -48,6 +50,19 @@ def test_each_finds_the_shortcut_that_it_is_for(classifier, change):
   rows = shortcuts.floor({"train": _films(40, 0, change), "validation": _films(30, 1, change)})
   (row,) = [row for row in rows if row["classifier"] == classifier]
   assert (row["split"], row["films"], row["auc"], row["specificity_at_95_sensitivity"]) == ("validation", 30, 1, 1)
+
+
+def test_of_more_than_two_classes_each_two_are_told_apart():
+  splits = {}
+  for split, seed in (("train", 0), ("validation", 1)):
+    films = _films(60, seed, _darker)  # Every second one.
+    splits[split] = dataclasses.replace(films, labels=["sick", "well", "sick", "other"] * 15)
+  rows = shortcuts.floor(splits)
+  aucs = {row["between"]: row["auc"] for row in rows if row["classifier"] == "grey_levels"}
+  films = {row["between"]: row["films"] for row in rows}
+  assert aucs.pop("other, well") < 0.8  # Both as they were.
+  assert aucs == {"infection, none": 1, "other, sick": 1, "sick, well": 1}
+  assert films == {"infection, none": 60, "other, well": 30, "other, sick": 45, "sick, well": 45}
 
 
 def test_none_is_found_where_there_is_none():

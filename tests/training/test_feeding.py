@@ -141,8 +141,8 @@ def test_opacities_of_classes_are_fed_in_every_way(tiny_config, tmp_path, monkey
   tiny_config.model.heads = ("infection", "lung", "involvement")
   reader = FilmReader(datasets.prepare(tiny_config.dataset), "train", tiny_config.dataset, 32)
   films, order = load_films(reader), _order(tiny_config, reader)
-  assert films.opacities.tolist() == [label != "Normal" for label in films.labels]
-  assert films.with_infection().opacities.all()
+  assert films.opacities.tolist() == [label == "Non-COVID" for label in films.labels]
+  assert not films.with_infection().opacities.any()
   for create_batches in (batches_from_memory, streamed_batches):
     batch = next(create_batches(reader, order, first_step=0, share=slice(0, 4)))
     assert batch["opacity"].tolist() == films.opacities[order[0]].tolist()
