@@ -28,9 +28,9 @@ def get_config() -> ConfigDict:
   # covid: COVID-19 films only. all: Non-COVID and Normal films too. covid_normal, of covid_qu_ex: without the
   # Non-COVID films, whose lungs have opacities that no mask marks.
   dataset.cohort = "covid"
-  # Classes whose lungs have opacities that no mask marks, ("Non-COVID",) of covid_qu_ex. With these, the head
-  # "involvement" learns from films without infection, too: whether a film is of such a class. They teach no pixels
-  # of infection then.
+  # Classes whose lungs have opacities that no mask marks: ("Non-COVID",) for covid_qu_ex with cohort all. The head
+  # "involvement" then learns from the films without infection, too, by whether their class is one of these; and films
+  # without infection teach no pixels of it.
   dataset.opacities = ()
   # Part of the training films without infection that an epoch holds, others in each epoch.
   dataset.negative_share = 1.0

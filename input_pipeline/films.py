@@ -5,7 +5,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +31,7 @@ class Films:
     lung_masks: bool (N, H, W), True in the lungs; None where the dataset has none.
     ids: N names, unique in a split.
     labels: N names of classes; all empty where the dataset has none.
-    opacities: bool (N,), whether each has opacities that its empty mask does not mark, as its class is one of
-      `dataset.opacities`; None where that names no class.
+    opacities: bool (N,), whether the class of each is one of `dataset.opacities`; None where that is not asked.
   """
 
   images: np.ndarray
@@ -53,9 +52,9 @@ class Films:
   def with_infection(self) -> "Films":
     """Those of the films that have an infection."""
     chosen = np.flatnonzero(self.masks.any(axis=(1, 2)))
-    lung_masks, opacities = (None if x is None else x[chosen] for x in (self.lung_masks, self.opacities))
+    lung_masks = None if self.lung_masks is None else self.lung_masks[chosen]
     ids, labels = ([values[i] for i in chosen] for values in (self.ids, self.labels))
-    return Films(self.images[chosen], self.masks[chosen], lung_masks, ids, labels, opacities)
+    return Films(self.images[chosen], self.masks[chosen], lung_masks, ids, labels)
 
 
 class Film(NamedTuple):
@@ -66,7 +65,7 @@ class Film(NamedTuple):
   lung_mask: np.ndarray | None
   id: str
   label: str
-  opacity: bool | None
+  opacity: bool | None = None
 
 
 class FilmReader:
@@ -80,6 +79,7 @@ class FilmReader:
     image_size: int,
     mask_size: int | None = None,
     with_lungs: bool = True,
+    opacities: Sequence[str] = (),
   ):
     """Opens the records.
 
@@ -88,10 +88,11 @@ class FilmReader:
       split: name of the split, or a slice of one in TFDS syntax.
       config: `config.dataset`. image_key: feature of the image, of any kind that `pixels` reads and of any size.
         mask_key: feature of the mask; see `pixels.to_mask`. lung_mask_key: feature of the lung mask, where the dataset
-        has one. opacities: classes with opacities that no mask marks. exclude: list of training films to leave out.
+        has one. exclude: list of training films that are left out.
       image_size: side of the images that are read, in pixels. Others are scaled to it.
       mask_size: the same of the masks; None for `image_size`.
       with_lungs: whether masks of the lungs are read, where there are some.
+      opacities: classes of which each film is told whether it is of one; none: nothing is told.
 
     Raises:
       FileNotFoundError: there is no such list.
@@ -114,8 +115,8 @@ class FilmReader:
         )
     has_labels = "label" in self._features and isinstance(self._features["label"], tfds.features.ClassLabel)
     self._classes = self._features["label"].names if has_labels else []
-    self.opacities = config.opacities
-    for name in self.opacities:
+    self.opacities = opacities
+    for name in opacities:
       if name not in self._classes:
         classes = ", ".join(self._classes) or "none"
         raise ValueError(f"dataset.opacities names the class {name!r}; {builder.info.full_name} has {classes}.")
@@ -156,7 +157,7 @@ class FilmReader:
     if any(mask.shape != image.shape for mask in masks):
       self._notes["has a mask of another shape, which is scaled to it"].add(film_id)
     infection, lungs, *_ = *(resize_mask(mask, self.mask_size) for mask in masks), None
-    opacity = label in self.opacities and not infection.any() if self.opacities else None
+    opacity = label in self.opacities if self.opacities else None
     return Film(resize_image(image, self.image_size), infection, lungs, film_id, label, opacity)
 
   def report_notes(self) -> None:

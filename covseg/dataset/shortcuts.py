@@ -15,6 +15,9 @@ import scipy.special
 from covseg.evaluation import statistics
 from input_pipeline.films import Films
 
+# The kinds that masks tell apart; others are classes.
+ANY_INFECTION = ("any infection", "no infection")
+
 _BORDER_PX = 8
 _SENSITIVITY = 0.95
 
@@ -60,10 +63,10 @@ def floor(splits: Mapping[str, Films]) -> list[dict[str, Any]]:
   They tell films with an infection from those without and, where there are more than two classes, each two of them.
 
   Returns:
-    Rows of "classifier", "numbers" (how many it sees of a film), "between" (the two kinds; a high score is of the
-    first), "split", "films", "auc", and "specificity_at_95_sensitivity".
+    Rows of "classifier", "numbers" (how many it sees of a film), "positive" and "negative" (the two kinds), "split",
+    "films", "auc", and "specificity_at_95_sensitivity".
   """
-  of_pairs = {between: kinds for between, kinds in _kinds(splits).items() if _has_both(kinds.get("train"))}
+  of_pairs = {pair: kinds for pair, kinds in _kinds(splits).items() if _has_both(kinds.get("train"))}
   if not any(_has_both(found) for kinds in of_pairs.values() for split, found in kinds.items() if split != "train"):
     return []
   rows = []
@@ -71,34 +74,35 @@ def floor(splits: Mapping[str, Films]) -> list[dict[str, Any]]:
     features = {split: features_of(films.images) for split, films in splits.items()}
     mean, deviation = features["train"].mean(axis=0), features["train"].std(axis=0) + 1e-9
     features = {split: (x - mean) / deviation for split, x in features.items()}
-    for between, kinds in of_pairs.items():
+    for (positive, negative), kinds in of_pairs.items():
       seen = kinds["train"] >= 0
       weights = logistic_regression(features["train"][seen], kinds["train"][seen] == 1)
       for split, found in kinds.items():
         if split != "train" and _has_both(found):
-          scores, positive = features[split][found >= 0] @ weights[:-1] + weights[-1], found[found >= 0] == 1
-          bound = np.quantile(scores[positive], 1 - _SENSITIVITY, method="lower")
+          scores, is_positive = features[split][found >= 0] @ weights[:-1] + weights[-1], found[found >= 0] == 1
+          bound = np.quantile(scores[is_positive], 1 - _SENSITIVITY, method="lower")
           rows.append(
             {
               "classifier": name,
               "numbers": len(mean),
-              "between": between,
+              "positive": positive,
+              "negative": negative,
               "split": split,
-              "films": len(positive),
-              "auc": round(float(statistics.auc(scores, positive)(np.ones((1, len(positive))))[0]), 4),
-              "specificity_at_95_sensitivity": round(float((scores[~positive] < bound).mean()), 4),
+              "films": len(scores),
+              "auc": round(float(statistics.auc(scores, is_positive)(np.ones((1, len(scores))))[0]), 4),
+              "specificity_at_95_sensitivity": round(float((scores[~is_positive] < bound).mean()), 4),
             }
           )
   return rows
 
 
-def _kinds(splits: Mapping[str, Films]) -> dict[str, dict[str, np.ndarray]]:
-  """{two kinds: {split: int (N,), 1 for films of the first, 0 of the second, -1 of neither}}."""
-  found = {"infection, none": {split: films.masks.any(axis=(1, 2)).astype(int) for split, films in splits.items()}}
+def _kinds(splits: Mapping[str, Films]) -> dict[tuple[str, str], dict[str, np.ndarray]]:
+  """{(kind, another): {split: int (N,), 1 for films of the first, 0 of the other, -1 of neither}}."""
+  found = {ANY_INFECTION: {split: films.masks.any(axis=(1, 2)).astype(int) for split, films in splits.items()}}
   classes = sorted({label for films in splits.values() for label in films.labels})
   for first, second in itertools.combinations(classes, 2) if len(classes) > 2 else ():
     number = {first: 1, second: 0}
-    found[f"{first}, {second}"] = {
+    found[first, second] = {
       split: np.array([number.get(label, -1) for label in films.labels]) for split, films in splits.items()
     }
   return found

@@ -102,18 +102,19 @@ def involvement(
   had_infection: jax.Array,
   opacity: jax.Array | None = None,
 ) -> jax.Array:
-  """Binary cross-entropy of whether each lung is infected, by what the hospital of a film does not tell.
+  """Binary cross-entropy of whether each lung is infected or, of other films, of whether they have opacities: (B,).
 
   In films that had an infection, clean and infected lungs come from the same hospitals, and often from the same film.
   A lung is infected from 3 % of its area on and clean under 0.5 %; between, it teaches nothing. Clean lungs are rare,
-  and count for more. Of other films, the classes with and without opacities may come from the same hospitals, too:
-  the worse lung of each says which it is of (multiple-instance learning, Dietterich et al. 1997).
+  and count for more. Of other films it is known of the film alone whether it has opacities, and its worse lung is taken
+  for it (multiple-instance learning, Dietterich et al. 1997).
 
   Args:
     logits: float32 (B, 1, 2, 1), the lung on the left of the film first.
     infection, lungs: float32 (B, H, W, 1); a pixel is infected above 0.5.
     had_infection: bool (B,), before the film was augmented.
-    opacity: bool (B,), of films that had none, whether they have opacities; None: they teach nothing.
+    opacity: bool (B,), of films that had none, whether they have opacities; None where that is not known: they teach
+      nothing.
   """
   logits = logits[:, 0, :, 0]
   halves, infection = split_lungs(lungs), infection > 0.5
@@ -157,16 +158,14 @@ def check(config: ConfigDict, heads: Sequence[str]) -> None:
 Outputs = Mapping[str, jax.Array]
 
 
-def create_loss(
-  config: ConfigDict,
-) -> Callable[[Outputs, Mapping[str, jax.Array], jax.Array, jax.Array | None], jax.Array]:
+def create_loss(config: ConfigDict) -> Callable[..., jax.Array]:
   """Function of a network's outputs, the masks of its heads, {head: float32 (B, H, W, 1)}, whether films had an
   infection before they were augmented, bool (B,), and whether those without have opacities, bool (B,), or None.
 
   It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary
   cross-entropy of the lungs where there is a head for them: float32 (B,). Where there is a head that
-  tells whether a film has an infection, or it is known which others have opacities, the loss of the infection counts
-  for films that had one. The losses of the heads "presence" and "involvement" are added with their weights. Where the
+  tells whether a film has an infection, or it is known which others have opacities, films without infection teach no
+  pixels of it. The losses of the heads "presence" and "involvement" are added with their weights. Where the
   network has auxiliary outputs (deep supervision), it is the mean over them and the main one.
   """
   function = LOSSES[config.name]

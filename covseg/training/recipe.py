@@ -15,9 +15,21 @@ def check(config: ConfigDict) -> None:
   check_ranges(config, "", _RANGES)
   check_ranges(config.dataset, "dataset.", {"negative_share": (0, 1)})
   create_model(config.model)
-  if config.dataset.opacities and "involvement" not in config.model.heads:
-    raise ValueError("dataset.opacities has no effect without the head 'involvement'; see model.heads.")
+  if config.dataset.opacities:
+    _check_opacities(config)
   losses.check(config.loss, config.model.heads)
   optimizers.check(config.optimizer, config.model.heads, has_encoder=config.model.name == "encoder_decoder")
   augmentation.check(config.augment, config.model.heads)
   inference.check(config)
+
+
+def _check_opacities(config: ConfigDict) -> None:
+  if "involvement" not in config.model.heads or not config.loss.involvement_weight:
+    raise ValueError(
+      "dataset.opacities has no effect without the head 'involvement' (model.heads) and its "
+      "loss.involvement_weight above 0."
+    )
+  if config.augment.symmetry.probability:
+    raise ValueError("dataset.opacities needs augment.symmetry.probability=0: it can take the opacities away.")
+  if config.dataset.name == "covid_qu_ex" and config.dataset.cohort != "all":
+    raise ValueError(f"dataset.opacities needs films of all classes: dataset.cohort=all, not {config.dataset.cohort}.")

@@ -58,11 +58,17 @@ def test_of_more_than_two_classes_each_two_are_told_apart():
     films = _films(60, seed, _darker)  # Every second one.
     splits[split] = dataclasses.replace(films, labels=["sick", "well", "sick", "other"] * 15)
   rows = shortcuts.floor(splits)
-  aucs = {row["between"]: row["auc"] for row in rows if row["classifier"] == "grey_levels"}
-  films = {row["between"]: row["films"] for row in rows}
-  assert aucs.pop("other, well") < 0.8  # Both as they were.
-  assert aucs == {"infection, none": 1, "other, sick": 1, "sick, well": 1}
-  assert films == {"infection, none": 60, "other, well": 30, "other, sick": 45, "sick, well": 45}
+  pair = lambda row: (row["positive"], row["negative"])  # noqa: E731
+  aucs = {pair(row): row["auc"] for row in rows if row["classifier"] == "grey_levels"}
+  assert aucs.pop(("other", "well")) < 0.8  # Both as they were.
+  assert aucs == {shortcuts.ANY_INFECTION: 1, ("other", "sick"): 1, ("sick", "well"): 1}
+  films = {pair(row): row["films"] for row in rows}
+  assert films == {
+    shortcuts.ANY_INFECTION: 60,
+    ("other", "well"): 30,
+    ("other", "sick"): 45,
+    ("sick", "well"): 45,
+  }
 
 
 def test_none_is_found_where_there_is_none():

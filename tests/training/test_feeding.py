@@ -1,12 +1,14 @@
+import functools
 import itertools
 import threading
 
 import numpy as np
 import pytest
 
+from configs import steady_opacities
 from covseg.models import create_model
 from covseg.runtime import devices
-from covseg.training import feeding, recipe
+from covseg.training import feeding, recipe, train
 from covseg.training.optimizers import create_optimizer
 from covseg.training.run import Run
 from covseg.training.train_state import create_train_state
@@ -139,14 +141,15 @@ def test_opacities_of_classes_are_fed_in_every_way(tiny_config, tmp_path, monkey
   tiny_config.dataset.name, tiny_config.dataset.manual_dir = "covid_qu_ex", str(tmp_path)
   tiny_config.dataset.cohort, tiny_config.dataset.opacities = "all", ("Non-COVID",)
   tiny_config.model.heads = ("infection", "lung", "involvement")
-  reader = FilmReader(datasets.prepare(tiny_config.dataset), "train", tiny_config.dataset, 32)
+  reader = train._open_splits(tiny_config)["train"]
   films, order = load_films(reader), _order(tiny_config, reader)
   assert films.opacities.tolist() == [label == "Non-COVID" for label in films.labels]
-  assert not films.with_infection().opacities.any()
   for create_batches in (batches_from_memory, streamed_batches):
     batch = next(create_batches(reader, order, first_step=0, share=slice(0, 4)))
     assert batch["opacity"].tolist() == films.opacities[order[0]].tolist()
   from_memory = losses_of(tiny_config, reader, 3)
+  without = FilmReader(reader.builder, "train", tiny_config.dataset, 32)
+  assert losses_of(tiny_config, without, 3) != pytest.approx(from_memory, rel=1e-2)
   with monkeypatch.context() as patch:
     patch.setattr(feeding.jax, "default_backend", lambda: "gpu")
     assert losses_of(tiny_config, reader, 3) == pytest.approx(from_memory, rel=1e-3)
@@ -155,9 +158,28 @@ def test_opacities_of_classes_are_fed_in_every_way(tiny_config, tmp_path, monkey
 def test_opacities_of_an_unknown_class_are_refused(tiny_config):
   tiny_config.dataset.opacities = ("Non-COVID",)
   with pytest.raises(ValueError, match="'Non-COVID'; tiny_films/1.0.0 has none"):
-    FilmReader(datasets.prepare(tiny_config.dataset), "train", tiny_config.dataset, 32)
-  with pytest.raises(ValueError, match="no effect without the head 'involvement'"):
-    recipe.check(tiny_config)
+    train._open_splits(tiny_config)
+  # A model that was trained so is evaluated on datasets without that class, too.
+  test = FilmReader(datasets.prepare(tiny_config.dataset), "test", tiny_config.dataset, 32)
+  assert load_films(test).opacities is None
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("model.heads", ("infection", "lung"), "no effect without the head 'involvement'"),
+    ("loss.involvement_weight", 0.0, "loss.involvement_weight above 0"),
+    ("augment.symmetry.probability", 0.5, "symmetry.probability=0"),
+    ("dataset.cohort", "covid_normal", "cohort=all, not covid_normal"),
+  ],
+)
+def test_opacities_that_could_teach_nothing_or_wrong_things_are_refused(field, value, message):
+  config = steady_opacities.get_config()
+  recipe.check(config)
+  section, _, name = field.rpartition(".")
+  functools.reduce(lambda part, key: part[key], section.split("."), config)[name] = value
+  with pytest.raises(ValueError, match=message):
+    recipe.check(config)
 
 
 def test_films_on_the_device_train_many_steps_in_one_dispatch(tiny_config, reader, monkeypatch):

@@ -156,7 +156,7 @@ def test_involvement_is_learnt_from_clean_and_infected_lungs_of_films_with_infec
     0,
   ]
   of_films = {"infection": infection, "lungs": lungs, "had_infection": np.arange(4) < 3}
-  found = losses.involvement(logits=logits[:, None, :, None], **of_films)
+  found = losses.involvement(logits=logits[:, None, :, None], **of_films, opacity=None)
   np.testing.assert_allclose(found, expected, rtol=1e-5)
   # Of a film without infection, the worse lung says whether it has opacities.
   logits[3] = [-2.0, 0.5]
