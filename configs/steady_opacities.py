@@ -2,9 +2,13 @@
 
 python main.py --config=configs/steady_opacities.py --config.dataset.manual_dir=FOLDER
 
-Only that head learns, on frozen features. COVID-19 films teach it whether each lung is infected; the others, whether a
-film has opacities. Films with another pneumonia and normal ones come largely from the same hospitals, so where a film
-comes from does not tell them apart. 9 min on 2 CPU cores; what it changes is in docs/ablation.md.
+Goes on from the run of `steady.py`. Only that head learns, on frozen features. COVID-19 films teach it whether each
+lung is infected; the others, whether a film has opacities. How a film was stored tells other pneumonia from normal
+films much worse than COVID-19 from either (docs/dataset.md).
+
+Validation: AUC of the head between COVID-19 and Normal films 0.974 (0.938 before), with mirror image. Dice is that of
+`steady.py`, 0.788, in every epoch, so the last one is kept. 9 min on 2 CPU cores. With 4 epochs at a rate of 2e-3 the
+AUC was 0.968.
 """
 
 from ml_collections import ConfigDict
