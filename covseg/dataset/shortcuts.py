@@ -79,21 +79,20 @@ def floor(splits: Mapping[str, Films]) -> list[dict[str, Any]]:
       weights = logistic_regression(features["train"][seen], kinds["train"][seen] == 1)
       for split, found in kinds.items():
         if split != "train" and _has_both(found):
-          scores, is_positive = features[split][found >= 0] @ weights[:-1] + weights[-1], found[found >= 0] == 1
-          bound = np.quantile(scores[is_positive], 1 - _SENSITIVITY, method="lower")
-          rows.append(
-            {
-              "classifier": name,
-              "numbers": len(mean),
-              "positive": positive,
-              "negative": negative,
-              "split": split,
-              "films": len(scores),
-              "auc": round(float(statistics.auc(scores, is_positive)(np.ones((1, len(scores))))[0]), 4),
-              "specificity_at_95_sensitivity": round(float((scores[~is_positive] < bound).mean()), 4),
-            }
-          )
+          scores = features[split][found >= 0] @ weights[:-1] + weights[-1]
+          of = {"classifier": name, "numbers": len(mean), "positive": positive, "negative": negative, "split": split}
+          rows.append({**of, **_figures(scores, found[found >= 0] == 1)})
   return rows
+
+
+def _figures(scores: np.ndarray, is_positive: np.ndarray) -> dict[str, Any]:
+  """Of scores, float (N,), and whether each film is of the positive kind, bool (N,)."""
+  bound = np.quantile(scores[is_positive], 1 - _SENSITIVITY, method="lower")
+  return {
+    "films": len(scores),
+    "auc": round(float(statistics.auc(scores, is_positive)(np.ones((1, len(scores))))[0]), 4),
+    "specificity_at_95_sensitivity": round(float((scores[~is_positive] < bound).mean()), 4),
+  }
 
 
 def _kinds(splits: Mapping[str, Films]) -> dict[tuple[str, str], dict[str, np.ndarray]]:
