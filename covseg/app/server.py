@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import importlib.resources
-import io
 import os
 import pathlib
 import secrets
@@ -22,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import uvicorn
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -32,7 +30,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from covseg.app import archive
+from covseg.app import archive, film_pictures
 from covseg.app.examples import Example, examples_of
 from covseg.app.guard import USER, Guard, is_loopback
 from covseg.app.models import Models
@@ -41,9 +39,8 @@ from covseg.prediction.prediction import Prediction
 from covseg.prediction.reading import film_files
 from covseg.prediction.reading.film_files import Radiograph
 from covseg.trained import model_files, trained_model
-from input_pipeline.limits import MAX_BYTES, room_for
+from input_pipeline.limits import MAX_BYTES
 
-_LONGEST_SIDE, _THUMBNAIL_SIDE = 1400, 240  # Of a film on the page.
 _PAGES = {
   "/": ("page.html", "text/html"),
   "/page.js": ("page.js", "text/javascript"),
@@ -225,33 +222,10 @@ def _values(request: Request) -> Response:
 
 
 def _picture(request: Request) -> Response:
-  """The film, its lungs, its truth, or its probabilities, whose higher byte is red and lower one green."""
-  stored, kind = _film(request), request.path_params["picture"]
-  longest = _THUMBNAIL_SIDE if "small" in request.query_params else _LONGEST_SIDE
-  scale = min(1, longest / max(stored.shape))
-  size = tuple(max(1, round(scale * n)) for n in stored.shape[::-1])
-  if kind == "film":
-    with room_for(*stored.shape):
-      image = Image.fromarray(np.load(stored.pixels_file)).resize(size, Image.Resampling.BILINEAR)
-  elif kind == "probability":
-    with stored.prediction(0.5) as prediction:
-      scaled = Image.fromarray(prediction.probability).resize(size, Image.Resampling.BILINEAR)
-    values = np.round(65535 * np.asarray(scaled)).astype(np.uint16)
-    image = Image.fromarray(np.stack([values >> 8, values & 255, np.zeros_like(values)], axis=-1).astype(np.uint8))
-  elif kind == "lungs" and stored.predictor.has_lungs:
-    with stored.prediction(0.5) as prediction:
-      image = _scaled_mask(prediction.lungs, size)
-  elif kind == "truth" and stored.truth is not None:
-    image = _scaled_mask(stored.truth, size)
-  else:
+  content = film_pictures.png(_film(request), request.path_params["picture"], "small" in request.query_params)
+  if content is None:
     raise HTTPException(404, "There is no such picture.")
-  file = io.BytesIO()
-  image.save(file, format="PNG", compress_level=1)
-  return Response(file.getvalue(), media_type="image/png")
-
-
-def _scaled_mask(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
-  return Image.fromarray(np.uint8(255) * mask).resize(size, Image.Resampling.NEAREST)
+  return Response(content, media_type="image/png")
 
 
 def _results(request: Request) -> Response:

@@ -18,33 +18,11 @@ from PIL import Image
 
 from covseg import configuration
 from covseg.drawing import pictures
+from covseg.evaluation import report_tables
 from covseg.evaluation.assessment import Origin, empty_and_full
 from covseg.evaluation.figures import Picture
-from covseg.evaluation.measures import MEASURES
-from covseg.evaluation.robustness import CHANGES
-from covseg.evaluation.shortcuts import PANELS
 from input_pipeline.films import Films
 
-_OF_FILMS = {"sensitivity": ("Sensitivity", 3), "specificity": ("Specificity", 3), "auc": ("AUC", 3)}
-_PROTOCOLS = {
-  "per_image": ("Per image", "mean over films with an infection"),
-  "pooled": ("Pooled", "all pixels of those films"),
-  "with_negatives": ("With negatives", "mean over all films"),
-  "deduplicated": ("Deduplicated", "per image, without near-duplicates of training films"),
-}
-_AGREEMENT = {
-  "mean_absolute_error": ("Mean absolute error", 1),
-  "icc": ("ICC(2,1)", 3),
-  "bias": ("Bias", 1),
-  "lower_limit": ("Lower limit", 1),
-  "upper_limit": ("Upper limit", 1),
-}
-_PARTS = {"percent": "Both lungs", "right": "Right lung", "left": "Left lung"}
-_REGIONS = {
-  "all": "All pixels",
-  "inside_lungs": "Inside the lungs",
-  "outside_lungs": "Outside the lungs",
-}
 _SORTED_BY = {
   "dice": "Dice",
   "hd95_px": "HD95",
@@ -80,14 +58,14 @@ def html(
   labels = sorted(set(filter(None, films.labels)))
   return template.substitute(
     title=_text(f"{origin.name} on {origin.split}"),
-    headline=_headline(summary),
+    headline=report_tables.headline(summary),
     warning=_text(empty_and_full(summary, len(films))),
-    protocols=_protocols(summary),
+    protocols=report_tables.protocols(summary),
     tolerance=f"{summary['surface_tolerance_px']:g}",
-    calibration=_calibration(summary),
-    severity=_severity(summary),
-    robustness=_robustness(summary),
-    shortcuts=_shortcuts(summary),
+    calibration=report_tables.calibration(summary),
+    severity=report_tables.severity(summary),
+    robustness=report_tables.robustness(summary),
+    shortcuts=report_tables.shortcuts(summary),
     figures="\n".join(_figure(picture) for picture in figures),
     sort_options="".join(
       f'<option value="{_key(name)}">{heading}</option>' for name, heading in {**_SORTED_BY, "id": "name"}.items()
@@ -96,128 +74,6 @@ def html(
     gallery="\n".join(_gallery(table, films, masks)),
     origin=_origin(origin),
   )
-
-
-def _headline(summary: Mapping[str, Any]) -> str:
-  means = summary["per_image"]
-  if not means["num_images"]:
-    return "<p>No film has an infection, so there is no per-image Dice.</p>"
-  low, high = means["intervals"]["dice"]
-  threshold = "" if summary["threshold"] is None else f", at threshold {summary['threshold']:g}"
-  return (
-    f'<p class="headline">Dice {means["dice"]:.3f}</p><p>95 % interval {low:.3f} to {high:.3f}. Protocol: '
-    f"mean per image over the {means['num_images']} films with an infection{threshold}.</p>"
-  )
-
-
-def _protocols(summary: Mapping[str, Any]) -> str:
-  """The tables of all protocols."""
-  threshold, chosen = summary["threshold"], summary["at_chosen_threshold"]
-  title = "The given masks" if threshold is None else f"At threshold {threshold:g}"
-  tables = _protocol_table(summary, title)
-  if chosen:
-    title = f"At threshold {chosen['threshold']:g}, chosen on {chosen['chosen_on']}"
-    tables += _protocol_table(chosen, title)
-  return tables
-
-
-def _protocol_table(found: Mapping[str, Any], title: str) -> str:
-  rows = [(*name, found[key]) for key, name in _PROTOCOLS.items() if found[key]]
-  for i, quarter in enumerate(found["by_infected_area"], 1):
-    area = f"per image, {quarter['least_percent']:.1f} to {quarter['largest_percent']:.1f} % infected"
-    rows.append((f"Quartile {i} of area", area, quarter))
-  cells = [
-    [
-      f"{name}<small>{explanation}</small>",
-      row["num_images"],
-      *(_with_interval(row, key, measure.decimals) for key, measure in MEASURES.items()),
-      row["num_one_mask_empty"],
-      row["num_both_masks_empty"],
-    ]
-    for name, explanation, row in rows
-  ]
-  measures = [measure.heading for measure in MEASURES.values()]
-  tables = _table(title, ["Protocol", "Films", *measures, "One mask empty", "Both empty"], cells)
-  negatives = found["with_negatives"]
-  if negatives:
-    cells = [_with_interval(negatives, key, decimals) for key, (_, decimals) in _OF_FILMS.items()]
-    headings = ["Films", *(heading for heading, _ in _OF_FILMS.values())]
-    tables += _table(f"Infection or none: {title[0].lower()}{title[1:]}", headings, [["All films", *cells]])
-  return tables
-
-
-def _calibration(summary: Mapping[str, Any]) -> str:
-  found = summary["calibration"]
-  if not found:
-    return "<p>The predictions are masks, without probabilities.</p>"
-  cells = [
-    [
-      _REGIONS[name],
-      f"{region['num_pixels']:,}",
-      _number(region["expected_calibration_error"], 4),
-      _number(region["brier_score"], 4),
-    ]
-    for name, region in found.items()
-  ]
-  headings = ["Pixels", "Number", "Expected calibration error", "Brier score"]
-  return _table("Probability and truth", headings, cells)
-
-
-def _severity(summary: Mapping[str, Any]) -> str:
-  found = summary["severity"]
-  if not found:
-    return "<p>Neither the dataset nor the network tells where the lungs are.</p>"
-  cells = [
-    [
-      _PARTS.get(part) or part.replace("_", " ").capitalize(),
-      row["num_images"],
-      *(_with_interval(row, key, decimals) for key, (_, decimals) in _AGREEMENT.items()),
-    ]
-    for part, row in found["parts"].items()
-  ]
-  title = "Infected percent of the lung, predicted against true, in points"
-  lungs = {"stored": "the dataset's lung masks", "predicted": "the lungs that the network predicts"}
-  true, predicted = (lungs[found["lungs"][kind]] for kind in ("truth", "prediction"))
-  return _table(title, ["Part", "Films", *(heading for heading, _ in _AGREEMENT.values())], cells) + (
-    f"<p class='soft'>Over films with an infection. The true percent is that of {true}, the predicted one of "
-    f"{predicted}. Right and left are the patient's; the zones are thirds of "
-    "a lung's height. Limits of agreement: 1.96 standard deviations about the bias.</p>"
-  )
-
-
-def _robustness(summary: Mapping[str, Any]) -> str:
-  found = summary.get("robustness")
-  if not found:
-    return "<p>Not evaluated; <code>--robustness</code> does it.</p>"
-  rows = [("As they are", found["clean"]), ("Mean over all changes", found["mean"])]
-  for row in found["changes"]:
-    unit = CHANGES[row["change"]][0]
-    rows.append((f"{_words(row['change'])}, {row['severity']:.3g} {unit}", row))
-  some = "" if found["every"] == 1 else f", every {found['every']}. film"
-  tables = _changed_films(f"Films of worse quality, per image{some}", "Change", rows)
-  if found["relative_error"]:
-    cells = [[_words(name), _number(value, 3)] for name, value in found["relative_error"].items()]
-    tables += _table("1 - Dice over that of the reference", ["Change", "Relative error"], cells)
-  return tables
-
-
-def _shortcuts(summary: Mapping[str, Any]) -> str:
-  found = summary.get("shortcuts")
-  if not found:
-    return "<p>Not evaluated; <code>--shortcuts</code> does it.</p>"
-  rows = [(name, found[panel]) for panel, name in PANELS.items()]
-  return _changed_films("Films without the lungs, and the lungs alone", "Films", rows)
-
-
-def _changed_films(title: str, first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-  columns = {"dice": "Dice", "sensitivity": "Sensitivity", "specificity": "Specificity"}
-  columns |= {key: f"AUC of {key[:-4]}" for key in rows[0][1] if key.endswith("_auc")}
-  cells = [[name, *(_number(row[key], 3) for key in columns)] for name, row in rows]
-  return _table(title, [first, *columns.values()], cells)
-
-
-def _words(name: str) -> str:
-  return name.replace("_", " ").capitalize()
 
 
 def _figure(picture: Picture) -> str:
@@ -275,31 +131,6 @@ def _version(package: str) -> str:
     return importlib.metadata.version(package)
   except importlib.metadata.PackageNotFoundError:
     return "not installed, run from its folder"
-
-
-def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-  """A table whose first column names the rows; the cells are markup."""
-  head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
-  body = "".join(
-    f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-    for first, *cells in rows
-  )
-  return (
-    f'<h3>{title}</h3><div class="wide" role="region" tabindex="0" aria-label="{title}">'
-    f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-  )
-
-
-def _with_interval(row: Mapping[str, Any], key: str, decimals: int) -> str:
-  if key not in row:
-    return ""
-  interval = row["intervals"][key]
-  below = f"<small>{interval[0]:.{decimals}f} to {interval[1]:.{decimals}f}</small>" if interval else ""
-  return _number(row[key], decimals) + below
-
-
-def _number(value: float | None, decimals: int) -> str:
-  return "not known" if value is None else f"{value:.{decimals}f}"
 
 
 def _key(name: str) -> str:
