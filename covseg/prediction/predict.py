@@ -68,22 +68,34 @@ def run(
 
   Raises:
     OSError: a path does not exist, or there is no room for the results.
-    ValueError: there is no film or no such model, `output` has results and `resume` is not given, or
-      masks of lungs are wanted of a model that does not tell them.
+    ValueError: there is no film or no such model; `output` has results and `resume` is not given, or has other files
+      where results would lie; or masks of lungs are wanted of a model that does not tell them.
   """
+  if not output:
+    raise ValueError("--output is empty; name a folder for the results.")
   folder = pathlib.Path(output).expanduser()
+  if folder.exists() and not folder.is_dir():
+    raise ValueError(f"--output={folder} is no folder.")
   part, count = shard
   found = film_search.find(paths, folder)[part - 1 :: count]
   shard_name = "" if count == 1 else f"-{part}-of-{count}"
   journal = predictions_table.Journal(folder, shard_name)
   if journal.exists() and not resume:
     raise ValueError(f"{folder} holds predictions. Go on with --resume, or name another folder as --output.")
+  if not film_search.has_results(folder):
+    for name in film_search.RESULT_FOLDERS:
+      if (folder / name).is_dir() and any((folder / name).iterdir()):
+        raise ValueError(
+          f"{folder / name} holds files that no run of predict has written, and that this one might overwrite; name "
+          "another folder as --output."
+        )
   if not found:
     raise ValueError("There is no PNG, JPEG, TIFF or DICOM file in what was named.")
   loaded = predictor.load(model, tuple(changes))
   if wanted.lungs and not loaded.has_lungs:
     raise ValueError(f"{loaded.trained.name} does not tell lungs, which --lungs asks for.")
   folder.mkdir(parents=True, exist_ok=True)
+  journal.begin()
   batch_size = min(loaded.trained.config.eval.batch_size, len(found))
   loaded.warm_up(batch_size)
   work = _Work(loaded, folder, wanted, journal.done() if resume else {}, batch_size)

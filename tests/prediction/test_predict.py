@@ -351,6 +351,34 @@ def test_results_within_the_input_folder_are_no_films(whole_run, tmp_path):
   assert {row["file"] for row in _run(whole_run, tmp_path, films)[1]} == {"a.png", "sub/b.png", "masks/c.png"}
 
 
+def test_files_of_others_where_results_would_lie_are_not_overwritten(whole_run, tmp_path):
+  films = _write(tmp_path / "train", {"images/0.png": _FILMS["0.png"], "masks/0.png": b"a radiologist's work"})
+  with pytest.raises(ValueError, match=r"train/masks holds files that no run of predict has written"):
+    predict.run([f"{films}/images"], str(whole_run), films, Wanted())
+  assert _files(tmp_path / "train") == {"images/0.png", "masks/0.png"}
+  assert (tmp_path / "train" / "masks" / "0.png").read_bytes() == b"a radiologist's work"
+
+
+def test_a_run_into_the_folder_of_its_films_goes_on_after_a_kill(whole_run, tmp_path, monkeypatch):
+  films = _write(tmp_path / "films", _FILMS)
+  with monkeypatch.context() as patch:
+    patch.setattr(predict.predictions_table.Journal, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+      predict.run([films], str(whole_run), films, Wanted())
+  assert (tmp_path / "films" / "masks" / "0.png").exists()
+  assert predict.run([films], str(whole_run), films, Wanted(), resume=True) == 0
+  assert [row["file"] for row in _rows(tmp_path / "films" / "predictions.csv")] == sorted(_FILMS)
+
+
+@pytest.mark.parametrize(("output", "message"), [("", "--output is empty"), ("films/0.png", "is no folder")])
+def test_an_output_that_is_no_folder_is_refused(whole_run, tmp_path, monkeypatch, output, message):
+  _write(tmp_path / "films", _FILMS)
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(ValueError, match=message):
+    predict.run(["films"], str(whole_run), output, Wanted())
+  assert _files(tmp_path) == {f"films/{name}" for name in _FILMS}
+
+
 def test_files_are_films_by_their_content(whole_run, tmp_path):
   bitmap = picture(film(64), "BMP")
   content = {"a.bmp": bitmap, "b.jfif": picture(film(64), "JPEG"), "c": picture(film(64)), "d.txt": b"text"}

@@ -11,7 +11,7 @@ from input_pipeline import pixels
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom", ".dic")
 # Folders that `predict` writes, beside its table.
 RESULT_FOLDERS = ("masks", "overlays", "lungs", "probabilities", "segmentations")
-_RESULTS = re.compile(r"predictions(-\d+-of-\d+)?\.csv")
+_RESULTS = re.compile(r"predictions(-\d+-of-\d+)?\.csv|\.predictions(-\d+-of-\d+)?\.jsonl")  # Tables and journals.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +52,11 @@ def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
   return _with_unique_names(found)
 
 
+def has_results(folder: pathlib.Path) -> bool:
+  """Whether `predict` has written, or begun to write, its results into a folder."""
+  return folder.is_dir() and any(_RESULTS.fullmatch(name) for name in os.listdir(folder))
+
+
 def result_name(name: str) -> str:
   """Name of a film's mask: its own, as PNG."""
   return name if name.lower().endswith(".png") else f"{name}.png"
@@ -73,9 +78,9 @@ def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
     except OSError as error:
       yield FoundFilm(folder, os.path.relpath(folder, top), f"cannot be listed: {error.strerror}")
       continue
-    subfolders, has_results = [], any(_RESULTS.fullmatch(entry.name) for entry in entries)
+    subfolders, holds_results = [], any(_RESULTS.fullmatch(entry.name) for entry in entries)
     for entry in entries:
-      if entry.name.startswith(".") or (has_results and entry.name in RESULT_FOLDERS):
+      if entry.name.startswith(".") or (holds_results and entry.name in RESULT_FOLDERS):
         continue
       if entry.is_dir(follow_symlinks=False):
         if os.path.realpath(entry.path) != left_out:

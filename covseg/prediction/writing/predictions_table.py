@@ -72,6 +72,10 @@ class Journal:
   def exists(self) -> bool:
     return self._path.exists() or self.table.exists()
 
+  def begin(self) -> None:
+    """Creates the file, by which the folders of results are told from folders of other films."""
+    self._path.touch()
+
   def done(self) -> dict[str, str]:
     """Lines by key, of the films that runs in this folder have done, whole ones and shards."""
     lines = {}
