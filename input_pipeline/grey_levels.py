@@ -6,13 +6,18 @@ from input_pipeline.limits import RefusedFilm
 
 # The few values beyond these percentiles do not decide the grey levels of the others.
 _PERCENTILES = (0.1, 99.9)
+# Nor do up to so many pixels, as of letters or a marker, that are at least twice as bright as all others.
+_LARGEST_MARKER = 0.05
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601.
+_COLOUR = 10  # Mean difference of channels, in levels of 255, from which a picture counts as coloured.
 
 
 def to_grey(values: np.ndarray) -> np.ndarray:
   """uint8 (H, W) of values of any type, the same for a film stored with 8, 12, 14 or 16 bits.
 
   uint8 stays as it is. Whole numbers from 0 to 65535 are scaled by the least power of two that holds them: scanners
-  store 10 or 12 bits in 16. A few pixels far above the rest do not count. Others are scaled by their percentiles.
+  store 10 or 12 bits in 16. Pixels far above the rest, such as a marker's, do not count. Others are scaled by their
+  percentiles.
 
   Raises:
     RefusedFilm: there are values that are not finite.
@@ -24,11 +29,32 @@ def to_grey(values: np.ndarray) -> np.ndarray:
   if not np.isfinite(values).all():
     raise RefusedFilm("has pixels that are not finite")
   if values.dtype.kind in "ui" and values.min() >= 0 and values.max() < 2**16:
-    highest, most = (int(x).bit_length() for x in (values.max(), np.percentile(values, _PERCENTILES[1])))
-    bits = max(8, highest if highest - most <= 1 else most)
-    return (np.minimum(values, 2**bits - 1).astype(np.uint32) * 255 // (2**bits - 1)).astype(np.uint8)
+    white = white_of(values)
+    return (np.minimum(values, white).astype(np.uint32) * 255 // white).astype(np.uint8)
   low, high = robust_range(values)
   return np.round(255 * np.clip((values - low) / max(high - low, 1e-9), 0, 1)).astype(np.uint8)
+
+
+def white_of(values: np.ndarray) -> int:
+  """White of whole numbers from 0 on: 1 less than a power of two, at least 255; see `to_grey`."""
+  highest, most = (int(x).bit_length() for x in (values.max(), np.percentile(values, _PERCENTILES[1])))
+  if highest - most <= 1:
+    most = highest
+  below = values[values < 2 ** max(most - 1, 0)]
+  rest = int(below.max()).bit_length() if below.size else most
+  if most - rest >= 2 and 1 - below.size / values.size <= _LARGEST_MARKER:
+    most = rest
+  return 2 ** max(8, most) - 1
+
+
+def of_channels(channels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Values (H, W) of channels (H, W, 1 or 3), and a remark where they differ by more than compression brings about."""
+  if (channels == channels[..., :1]).all():
+    return np.ascontiguousarray(channels[..., 0]), ()
+  highest = 255 if channels.dtype == np.uint8 else channels.max()
+  difference = np.ptp(channels[::4, ::4].astype(np.float32), axis=-1).mean()
+  values = np.round(channels @ _LUMA).astype(channels.dtype)
+  return values, ("is in colours",) if difference > _COLOUR * highest / 255 else ()
 
 
 def robust_range(values: np.ndarray) -> tuple[float, float]:

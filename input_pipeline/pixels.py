@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 
 from input_pipeline.dicom import file, film
+from input_pipeline.grey_levels import of_channels, white_of
 from input_pipeline.limits import MAX_PIXELS, RefusedFilm, room_for
 from input_pipeline.turns import EXIF_TURNS, UPRIGHT, Turn
 
@@ -22,9 +23,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"RIFF", b"GIF8")
 _LOSSY = ("JPEG", "WEBP")
-_COLOUR = 10  # Mean difference of channels, in levels of 255, from which a picture counts as coloured.
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601.
-_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+_WHITE_IS_ZERO, _UNSIGNED, _SIGNED = 0, 1, 2
 _BITS_TAG, _PHOTOMETRIC_TAG, _ORIENTATION_TAG, _FORMAT_TAG = 258, 262, 274, 339
 # A soft mask has few pixels between these parts of white.
 _SOFT = (0.1, 0.9)
@@ -78,18 +77,17 @@ def decode(content: bytes) -> Picture:
       remarks = []
       if (pages := getattr(image, "n_frames", 1)) > 1:
         remarks.append(f"has {pages} pages, of which the first is used")
-      # Of TIFF, Pillow brings the pixels upright itself.
-      orientation = None if image.format == "TIFF" else image.getexif().get(_ORIENTATION_TAG)
       values, colours = _values(image, content)
-      turn = EXIF_TURNS.get(orientation, UPRIGHT)
-      return Picture(values, turn, (*remarks, *colours), image.format in _LOSSY)
+      return Picture(values, _turn(image), (*remarks, *colours), image.format in _LOSSY)
   except RefusedFilm:
     raise
   except Image.DecompressionBombError as error:  # Pillow comes first where a picture is several times too large.
     raise RefusedFilm(f"is too large; up to {MAX_PIXELS // 10**6} million pixels are read") from error
   except Exception as error:  # On damaged files, decoders raise errors of any kind.
     reason = " ".join(str(error).split())[:100] or type(error).__name__
-    reason = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else reason
+    if isinstance(error, UnidentifiedImageError):
+      is_tiff = content.startswith((b"II", b"MM"))
+      reason = f"its header cannot be read{', or it is of a kind that is not read here' if is_tiff else ''}"
     raise ValueError(f"is damaged: {reason}") from error
 
 
@@ -113,7 +111,7 @@ def from_array(values: np.ndarray, name: str = "The film") -> Picture:
     channels = channels.astype(np.int64)
     if channels.min() >= 0 and channels.max() < 2**16:
       channels = channels.astype(np.uint16)
-  grey, remarks = _of_channels(channels)
+  grey, remarks = of_channels(channels)
   return Picture(grey, remarks=remarks)
 
 
@@ -159,6 +157,16 @@ def decode_mask(content: bytes) -> np.ndarray:
   return np.ascontiguousarray(picture.turn.apply(to_mask(picture)))
 
 
+def _turn(image: Image.Image) -> Turn:
+  """What brings the pixels upright, as far as a picture says in words that can be read."""
+  if image.format == "TIFF":  # Pillow does it itself.
+    return UPRIGHT
+  try:
+    return EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT)
+  except Exception:  # Broken Exif data raises errors of any kind, and the pixels are whole.
+    return UPRIGHT
+
+
 def _values(image: Image.Image, content: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
   """Values (H, W), brighter is higher, and remarks about colours."""
   if image.format == "PNG" and content[24] == 16 and content[25] in (2, 4, 6):
@@ -173,26 +181,19 @@ def _values(image: Image.Image, content: bytes) -> tuple[np.ndarray, tuple[str, 
     # Pillow turns these round where they have 8 bits, and only there.
     is_inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
     return (_inverted(values) if is_inverted else values), ()
+  elif image.format == "TIFF" and image.mode == "L" and image.tag_v2.get(_FORMAT_TAG, (_UNSIGNED,))[0] == _SIGNED:
+    return np.asarray(image) ^ np.uint8(128), ()
   elif image.mode in ("1", "L", "LA", "La"):
     return np.asarray(image if image.mode in ("1", "L") else image.getchannel(0)), ()
   else:
     channels = np.asarray(image.convert("RGB"))
-  return _of_channels(channels)
-
-
-def _of_channels(channels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Values (H, W) of channels (H, W, 1 or 3), and a remark where they differ by more than compression brings about."""
-  if (channels == channels[..., :1]).all():
-    return np.ascontiguousarray(channels[..., 0]), ()
-  highest = 255 if channels.dtype == np.uint8 else channels.max()
-  difference = np.ptp(channels[::4, ::4].astype(np.float32), axis=-1).mean()
-  values = np.round(channels @ _LUMA).astype(channels.dtype)
-  return values, ("is in colours",) if difference > _COLOUR * highest / 255 else ()
+  return of_channels(channels)
 
 
 def _inverted(values: np.ndarray) -> np.ndarray:
   if values.dtype.kind == "u":
-    return 2 ** max(8, int(values.max()).bit_length()) - 1 - values
+    white = white_of(values)
+    return white - np.minimum(values, white)
   return values.max() + values.min() - values
 
 

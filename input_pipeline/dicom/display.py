@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.grey_levels import robust_range
+from input_pipeline.grey_levels import of_channels, robust_range
 from input_pipeline.limits import RefusedFilm
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601.
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_FLAT = 4  # Levels by which compression may change a constant.
+_RLE = "1.2.840.10008.1.2.5"
 
 
 def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -24,7 +25,13 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
   if pixels.ndim == 3:
     if pixels.dtype != np.uint8:
       raise RefusedFilm("is in colours of more than 8 bits")
-    return np.round(pixels @ _LUMA).astype(np.uint8), []
+    # A grey film's blue and red differences are constant, and some files call them colours.
+    if (np.abs(pixels[..., 1:].astype(np.int16) - 128) <= _FLAT).all() and np.ptp(pixels[..., 0]) > 2 * _FLAT:
+      return np.ascontiguousarray(pixels[..., 0]), [
+        "the file holds brightness and colour, and says red, green and blue"
+      ]
+    grey, colours = of_channels(pixels)
+    return grey, list(colours)
   remarks: list[str] = []
   pixels = _within_bits(dataset, pixels, remarks)
   # The transformations are computed for every value there can be, not for every pixel.
@@ -50,16 +57,32 @@ def _within_bits(dataset: Any, pixels: np.ndarray, remarks: list[str]) -> np.nda
   """Pixels with their values moved down to bit 0, and without bits that are not theirs, such as an overlay's."""
   stored, high = int(dataset.BitsStored), int(dataset.get("HighBit") or dataset.BitsStored - 1)
   shift = high + 1 - stored
-  if dataset.file_meta.TransferSyntaxUID.is_compressed:
+  syntax = dataset.file_meta.TransferSyntaxUID
+  if syntax.is_compressed and syntax != _RLE:  # Which holds bits as they are.
     return pixels
   if shift < 0 or high >= dataset.BitsAllocated:
     remarks.append("the file's High Bit is impossible, and is ignored")
     shift = 0
-  is_signed = pixels.dtype.kind == "i"
-  values = (pixels.astype(np.int32) >> shift) & (2**stored - 1)
-  if is_signed:
+  raw = pixels.astype(np.int32)
+  if shift and np.count_nonzero(raw & (2**shift - 1)) > raw.size / 2:
+    remarks.append("the file's pixels have bits below those that its High Bit names, which is ignored")
+    shift = 0
+  values = (raw >> shift) & (2**stored - 1)
+  if pixels.dtype.kind == "i":
     values = np.where(values >= 2 ** (stored - 1), values - 2**stored, values)
+  # Bits of an overlay make a film rough, and so does the lack of bits that are its own.
+  if not shift and (raw != values).any() and _roughness(raw) < _roughness(values):
+    remarks.append("the file's pixels have more bits than its Bits Stored, which is ignored")
+    dataset.BitsStored = dataset.BitsAllocated
+    return pixels
   return values.astype(pixels.dtype)
+
+
+def _roughness(values: np.ndarray) -> float:
+  """Mean difference of neighbours, up to down and left to right."""
+  return (
+    float(np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean()) if values.size > 1 else 0.0
+  )
 
 
 def _is_padding(dataset: Any, values: np.ndarray, is_signed: bool) -> np.ndarray:
@@ -94,7 +117,10 @@ def _displayed(dataset: Any, values: np.ndarray, counts: np.ndarray, remarks: li
   """
   modality = _table(dataset, "ModalityLUTSequence", remarks)
   slope, intercept = _number(dataset, "RescaleSlope", remarks), _number(dataset, "RescaleIntercept", remarks)
-  is_stored = modality is None and slope is None and intercept is None
+  if slope == 0:
+    remarks.append("the file's Rescale Slope is 0, and is ignored")
+    slope = None
+  is_stored = modality is None and slope in (None, 1) and intercept in (None, 0)
   if modality is not None:
     values = _looked_up(modality, values)
   else:
@@ -116,7 +142,9 @@ def _displayed(dataset: Any, values: np.ndarray, counts: np.ndarray, remarks: li
   if center is not None or width is not None:
     remarks.append("the file's window cannot be used, and is ignored")
   if dataset.BitsStored <= 8 and is_stored:
-    return values / (2**dataset.BitsStored - 1)
+    return (values - (-(2 ** (dataset.BitsStored - 1)) if dataset.PixelRepresentation else 0)) / (
+      2**dataset.BitsStored - 1
+    )
   if not counts.any():
     return np.zeros_like(values)
   low, high = robust_range(np.repeat(values, counts))

@@ -106,6 +106,10 @@ def read(content: bytes) -> Any:
       if is_little
       else uid.ExplicitVRBigEndian
     )
+  if dataset.get("PhotometricInterpretation"):
+    dataset.PhotometricInterpretation = str(dataset.PhotometricInterpretation).strip().upper()
+  if dataset.get("SamplesPerPixel") == 3 and dataset.get("PlanarConfiguration") is None:
+    dataset.PlanarConfiguration = 0
   if dataset.get("PhotometricInterpretation") == "RGB" and _is_subsampled_jpeg(
     bytes(dataset.get("PixelData", b"")[:65536])
   ):

@@ -35,7 +35,7 @@ def decode(content: bytes) -> tuple[np.ndarray, Turn, tuple[str, ...]]:
   try:
     with file.quiet():
       dataset = file.read(content)
-      _check(dataset)
+      _check(dataset, content)
       is_compressed = dataset.file_meta.TransferSyntaxUID.is_compressed
       with room_for(int(dataset.Columns), int(dataset.Rows)):
         stored = decoding_apart.pixel_array(content) if is_compressed else file.stored_pixels(content)
@@ -47,10 +47,11 @@ def decode(content: bytes) -> tuple[np.ndarray, Turn, tuple[str, ...]]:
     raise ValueError(f"is a damaged or unusual DICOM file ({type(error).__name__})") from error
 
 
-def _check(dataset: Any) -> None:
+def _check(dataset: Any, content: bytes) -> None:
   """Raises RefusedFilm for what is not one film of a depth that can be decoded."""
   if "PixelData" not in dataset:
-    raise RefusedFilm("is a DICOM file without an image")
+    is_cut = b"\xe0\x7f\x10\x00" in content
+    raise RefusedFilm("is a DICOM file that is cut off" if is_cut else "is a DICOM file without an image")
   missing = [name for name in _REQUIRED if dataset.get(name) in (None, "")]
   if missing:
     raise RefusedFilm(f"is a DICOM file that lacks {', '.join(missing)}")
@@ -62,23 +63,24 @@ def _check(dataset: Any) -> None:
     raise RefusedFilm("is neither grey nor RGB nor YBR")
   if dataset.file_meta.TransferSyntaxUID.is_compressed:
     size = _compressed_size(bytes(dataset.PixelData[:65536]))
-    width, height = int(dataset.Columns), int(dataset.Rows)
-    if size and size != (width, height):
-      raise RefusedFilm(f"says {width} x {height} pixels, and holds a compressed image of {size[0]} x {size[1]}")
+    expected = int(dataset.Columns), int(dataset.Rows), int(dataset.SamplesPerPixel)
+    if size and size != expected:
+      said, held = (f"{width} x {height} pixels of {samples} channels" for width, height, samples in (expected, size))
+      raise RefusedFilm(f"says {said}, and holds a compressed image of {held}")
 
 
-def _compressed_size(data: bytes) -> tuple[int, int] | None:
-  """Width and height in the header of a JPEG, JPEG-LS or JPEG 2000 stream; None where none is found."""
+def _compressed_size(data: bytes) -> tuple[int, int, int] | None:
+  """Width, height and channels in the header of a JPEG, JPEG-LS or JPEG 2000 stream; None where none is found."""
   start = data.find(b"\xff\x4f\xff\x51")
-  if start >= 0 and len(data) >= start + 24:  # JPEG 2000: reference grid and its offset.
+  if start >= 0 and len(data) >= start + 42:  # JPEG 2000: reference grid and its offset.
     x1, y1, x0, y0 = struct.unpack(">4I", data[start + 8 : start + 24])
-    return x1 - x0, y1 - y0
+    return x1 - x0, y1 - y0, int.from_bytes(data[start + 40 : start + 42])
   i = data.find(b"\xff\xd8\xff") + 2
-  while 1 < i < len(data) - 9:
+  while 1 < i < len(data) - 10:
     marker, length = data[i + 1], int.from_bytes(data[i + 2 : i + 4])
     if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
       height, width = struct.unpack(">2H", data[i + 5 : i + 9])
-      return width, height
+      return width, height, data[i + 9]
     i += 2 + length
   return None
 

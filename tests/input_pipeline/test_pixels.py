@@ -104,6 +104,31 @@ def test_a_few_bright_pixels_do_not_decide_the_grey_levels():
   assert np.abs(to_grey(values)[1:].astype(int) - expected[1:]).max() <= 2
 
 
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_a_marker_far_brighter_than_the_film_does_not_darken_it(white_is_zero):
+  expected = film(512)
+  marked = expected.astype(np.uint16) * 16 + (expected >> 4)  # 12 bits.
+  expected = expected.copy()
+  marked[20:60, 30:130], expected[20:60, 30:130] = 4095, 255
+  stored = 4095 - marked if white_is_zero else marked
+  stored[20:60, 30:130] = 65535  # 1.5 % of the film.
+  if white_is_zero:
+    expected[20:60, 30:130] = 0
+  found = to_grey(pixels.decode(picture(stored, "TIFF", tiffinfo={262: 1 - white_is_zero})).values)
+  assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_signed_values_of_8_bits_keep_their_order():
+  signed = picture((film(64) ^ np.uint8(128)), "TIFF", tiffinfo={339: 2})
+  assert np.array_equal(pixels.decode(signed).values, film(64))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "JPEG"])
+def test_broken_exif_data_does_not_cost_the_film(file_format):
+  content = picture(film(64), file_format, exif=b"Exif\0\0garbage, not a header")
+  assert pixels.decode(content).values.shape == (64, 64)
+
+
 def test_of_several_pages_the_first_is_read_and_it_is_said():
   pages = [Image.fromarray(FILM), Image.fromarray(255 - FILM)]
   found = pixels.decode(_saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))

@@ -24,6 +24,8 @@ def _changed(content, **elements):
 
 _GREY = film(64)
 _TWELVE = _GREY.astype(np.uint16) * 16 + (_GREY >> 4)
+_SIGNED = ((_TWELVE.astype(int) - 2048) & 0xFFF).astype(np.int16)
+_BRIGHTNESS = np.stack([_GREY, np.full_like(_GREY, 128), np.full_like(_GREY, 127)], axis=-1)
 _BITS = {"BitsStored": 12, "HighBit": 11}
 _PLAIN = {**_BITS, "WindowCenter": 2048, "WindowWidth": 4096}
 
@@ -48,12 +50,46 @@ def _lut(entries, bits):
     (dicom(_TWELVE | 0x9000, **_PLAIN), ""),  # An overlay in the upper bits.
     (_changed(dicom(_TWELVE, **_PLAIN), VOILUTFunction="SIGMOIDAL"), "is unknown, and taken for LINEAR"),
     (_changed(dicom(_TWELVE, **_PLAIN), WindowCenter=[2048, 100], WindowWidth=[4096, 10]), ""),
+    (dicom(_TWELVE, "RLELossless", **_PLAIN), ""),
+    (dicom(_TWELVE | 0x9000, "RLELossless", **_PLAIN), ""),
+    (dicom(_TWELVE << 4, "RLELossless", **{**_PLAIN, "HighBit": 15}), ""),
+    # Signed, with upper bits of zero.
+    (dicom(_SIGNED, "RLELossless", **{**_BITS, "WindowCenter": 0, "WindowWidth": 4096}), ""),
+    (dicom(_TWELVE, **{**_PLAIN, "HighBit": 15}), "bits below those that its High Bit names"),
+    (dicom(_TWELVE, **{**_PLAIN, "BitsStored": 10, "HighBit": 9}), "more bits than its Bits Stored"),
+    (dicom(_TWELVE, **_PLAIN, RescaleSlope=0, RescaleIntercept=0), "Rescale Slope is 0"),
+    (dicom(_GREY, RescaleSlope=1, RescaleIntercept=0), ""),
+    (dicom((_GREY.astype(int) - 128).astype(np.int8)), ""),
+    (dicom(_BRIGHTNESS), "holds brightness and colour"),
+    (dicom(np.repeat(_GREY[..., None], 3, axis=-1), PlanarConfiguration=None), ""),
+    (dicom(_TWELVE, **_PLAIN).replace(b"MONOCHROME2", b"monochrome2"), ""),
   ],
 )
 def test_headers_that_are_often_wrong_give_the_film_stored_plainly(content, remark):
   pixels, _, remarks = dicom_film.decode(content)
   assert np.abs(pixels.astype(int) - _GREY).max() <= 2
   assert remark in "; ".join(remarks) and bool(remark) == bool(remarks)
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (dicom(_TWELVE, "JPEG2000Lossless", **_PLAIN)[:-2000], "is a DICOM file that is cut off"),
+    (dicom(_TWELVE, "RLELossless", **_PLAIN)[:-2000], "is a DICOM file that is cut off"),
+    (
+      _changed(dicom(_BRIGHTNESS, "JPEGBaseline8Bit"), SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2"),
+      "of 1 channels, and holds a compressed image of 64 x 64 pixels of 3 channels",
+    ),
+  ],
+)
+def test_a_header_that_its_compressed_pixels_contradict_is_refused(content, message):
+  with pytest.raises(ValueError, match=message):
+    dicom_film.decode(content)
+
+
+def test_a_film_in_colours_is_remarked_upon():
+  colours = np.stack([_GREY, 255 - _GREY, np.roll(_GREY, 20, 0)], axis=-1)
+  assert dicom_film.decode(dicom(colours))[2] == ("is in colours",)
 
 
 def test_a_window_that_cannot_be_read_is_said():
