@@ -20,7 +20,7 @@ from covseg.prediction import predictor
 from covseg.prediction.predictor import FramedFilm, Predictor
 from covseg.prediction.reading import film_files, film_search
 from covseg.prediction.reading.film_search import FoundFilm
-from covseg.prediction.writing import prediction_files, predictions_table
+from covseg.prediction.writing import dicom_seg, prediction_files, predictions_table
 from covseg.prediction.writing.prediction_files import Wanted
 from input_pipeline.limits import room_for
 
@@ -94,6 +94,8 @@ def run(
   loaded = predictor.load(model, tuple(changes))
   if wanted.lungs and not loaded.has_lungs:
     raise ValueError(f"{loaded.trained.name} does not tell lungs, which --lungs asks for.")
+  if wanted.segmentations:
+    dicom_seg.check_installed()
   folder.mkdir(parents=True, exist_ok=True)
   journal.begin()
   batch_size = min(loaded.trained.config.eval.batch_size, len(found))
@@ -195,7 +197,7 @@ class _Work:
       # What is scaled back to a large film takes more than the film.
       with room_for(*film.framed.film.pixels.shape):
         prediction = self._model.finish(film.framed, logits)
-        prediction_files.write(self._folder, film.found, prediction, self._wanted, self._model_name)
+        lacking = prediction_files.write(self._folder, film.found, prediction, self._wanted, self._model_name)
     except ValueError as error:
       return self._failed(film.found, str(error))
     except OSError as error:
@@ -203,6 +205,8 @@ class _Work:
         raise
       return self._failed(film.found, f"has results that cannot be written: {error.strerror or error}")
     name = film_search.printable(film.found.name)
+    if lacking:
+      prediction = dataclasses.replace(prediction, warnings=(*prediction.warnings, *lacking))
     line = predictions_table.line(name, self._model_name, prediction)
     return _Film(film.found, key=film.key, line=line)
 

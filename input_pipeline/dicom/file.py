@@ -6,6 +6,7 @@ What a file says about the patient is never read.
 import contextlib
 import functools
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ _quiet_lock, _num_quiet, _before = threading.Lock(), 0, contextlib.ExitStack()
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-  """Keeps pydicom, within it, from printing values of the files it reads; its settings are then as they were.
+  """Keeps pydicom and highdicom, within it, from printing values of files; their settings are then as they were.
 
   They are of the whole process, so the first thread in sets them, and the last one out sets them back.
   """
@@ -72,11 +73,12 @@ def quiet() -> Iterator[None]:
     if _num_quiet == 1:
       config = pydicom.config
       _before.callback(setattr, config.settings, "reading_validation_mode", config.settings.reading_validation_mode)
-      _before.callback(config.logger.setLevel, config.logger.level)
       _before.enter_context(warnings.catch_warnings())
       config.settings.reading_validation_mode = config.IGNORE
-      config.logger.setLevel("CRITICAL")
-      warnings.filterwarnings("ignore", module="pydicom")
+      for logger in (config.logger, logging.getLogger("highdicom")):
+        _before.callback(logger.setLevel, logger.level)
+        logger.setLevel("CRITICAL")
+      warnings.filterwarnings("ignore", module="pydicom|highdicom")
   try:
     yield
   finally:

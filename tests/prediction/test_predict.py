@@ -351,6 +351,16 @@ def test_results_within_the_input_folder_are_no_films(whole_run, tmp_path):
   assert {row["file"] for row in _run(whole_run, tmp_path, films)[1]} == {"a.png", "sub/b.png", "masks/c.png"}
 
 
+def test_a_film_that_can_have_no_segmentation_keeps_its_other_results(whole_run, tmp_path):
+  pytest.importorskip("highdicom")
+  films = _write(tmp_path / "films", {"a.dcm": dicom(film()), "b.dcm": dicom(film(), StudyInstanceUID=None)})
+  failed, (whole, lacking) = _run(whole_run, tmp_path, films, wanted=Wanted(segmentations=True))
+  assert failed == 0
+  assert _files(tmp_path / "out" / "segmentations") == {"a.dcm.dcm"}
+  assert lacking["status"] == "done" and lacking["infected_pixels"] == whole["infected_pixels"]
+  assert "it has no segmentation: the file lacks what a DICOM Segmentation needs" in lacking["warnings"]
+
+
 def test_files_of_others_where_results_would_lie_are_not_overwritten(whole_run, tmp_path):
   films = _write(tmp_path / "train", {"images/0.png": _FILMS["0.png"], "masks/0.png": b"a radiologist's work"})
   with pytest.raises(ValueError, match=r"train/masks holds files that no run of predict has written"):

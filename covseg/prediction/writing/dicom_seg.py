@@ -3,13 +3,14 @@
 import io
 import pathlib
 import re
-import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from covseg.drawing.pictures import PREDICTION_COLOR, TRUTH_COLOR
 from covseg.prediction.prediction import Prediction
+from input_pipeline.dicom import file as dicom_file
 
 if TYPE_CHECKING:
   from pydicom import Dataset
@@ -21,8 +22,8 @@ _EMPTY_IF_ABSENT = (
   "AccessionNumber", "ReferringPhysicianName", "SeriesNumber", "InstanceNumber",
 )
 # fmt: on
-# Anonymised files hold anything in place of dates.
-_PATTERNS = {"Date": r"\d{8}", "Time": r"\d{2,6}(\.\d+)?"}
+# Anonymised files hold anything in place of dates and numbers.
+_PATTERNS = {"Date": r"\d{8}", "Time": r"\d{2,6}(\.\d+)?", "Sex": "[MFO]", "Number": r"\d{0,9}"}
 
 _PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -39,16 +40,24 @@ def segmentation(path: pathlib.Path, prediction: Prediction, model_name: str) ->
     model_name: what tells the model from others.
 
   Raises:
-    ValueError: highdicom is not installed, or the film lacks what a segmentation needs.
+    ValueError: the film lacks what a segmentation needs.
   """
-  # What they warn of quotes the patient's name.
-  warnings.filterwarnings("ignore", module=r"highdicom|pydicom")
+  with dicom_file.quiet():  # What the libraries warn of quotes the patient's name.
+    return _segmentation(path, prediction, model_name)
+
+
+def check_installed() -> None:
+  """Raises ValueError if highdicom is not installed."""
   try:
-    import highdicom
-    import pydicom
-    from pydicom.sr.codedict import codes
+    import highdicom  # noqa: F401
   except ImportError as error:
-    raise ValueError("cannot get a segmentation: pip install 'covseg[dicom]'") from error
+    raise ValueError("--dicom-seg needs what writes such files: pip install 'covseg[dicom]'") from error
+
+
+def _segmentation(path: pathlib.Path, prediction: Prediction, model_name: str) -> bytes:
+  import highdicom
+  import pydicom
+  from pydicom.sr.codedict import codes
 
   finding, organ = codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.AnatomicalStructure
   covid = highdicom.sr.CodedConcept("840539006", "SCT", "Disease caused by SARS-CoV-2")
@@ -71,10 +80,13 @@ def segmentation(path: pathlib.Path, prediction: Prediction, model_name: str) ->
     for number, (label, category, code, color, _) in enumerate(segments, start=1)
   ]
   try:
-    film = pydicom.dcmread(path)
+    film = pydicom.dcmread(path, force=True)
+    encodings = film.get("SpecificCharacterSet")
+    if not set([encodings] if isinstance(encodings, str) else encodings or ()) <= set(pydicom.charset.python_encoding):
+      film.SpecificCharacterSet = "ISO_IR 100"
     for keyword in _EMPTY_IF_ABSENT:
-      pattern = _PATTERNS.get(keyword[-4:], "(?s).*")
-      if keyword not in film or not re.fullmatch(pattern, str(film[keyword].value or "")):
+      pattern = next((p for ending, p in _PATTERNS.items() if keyword.endswith(ending)), "(?s).*")
+      if keyword not in film or not re.fullmatch(pattern, _text(film, keyword)):
         setattr(film, keyword, None)
     _place(film, highdicom.UID())
     result = highdicom.seg.Segmentation(
@@ -93,26 +105,52 @@ def segmentation(path: pathlib.Path, prediction: Prediction, model_name: str) ->
       content_creator_name="covseg",
       omit_empty_frames=False,
     )
-    file = io.BytesIO()
-    result.save_as(file)
-    return file.getvalue()
+    content = io.BytesIO()
+    result.save_as(content)
+    return content.getvalue()
   except Exception as error:  # highdicom raises errors of any kind for files that are not by the standard.
     raise ValueError(f"lacks what a DICOM Segmentation needs ({type(error).__name__})") from error
 
 
 def _place(film: "Dataset", frame_of_reference: str) -> None:
-  """Puts a film that has no place in the patient's space where viewers show it.
+  """Puts a film that has no place in the patient's space, or none that can be meant, where viewers show it.
 
   3D Slicer and OHIF open no segmentation without a place. They show such a film from the origin on, in the
   plane of the first two axes, and Slicer takes the distances of its pixels from where ITK looks for them.
   """
-  if not all(keyword in film for keyword in _PLACE):
+  position, orientation = _numbers(film, "ImagePositionPatient", 3), _numbers(film, "ImageOrientationPatient", 6)
+  has_axes = orientation is not None and any(orientation[:3]) and any(orientation[3:])
+  if not (_text(film, "FrameOfReferenceUID") and position and has_axes and _spacing(film, ["PixelSpacing"])):
     is_capture = film.SOPClassUID.startswith(_SECONDARY_CAPTURE)
     names = ("PixelSpacing", "NominalScannedPixelSpacing") if is_capture else ("ImagerPixelSpacing",)
-    spacings = [film[name].value for name in names if film.get(name)]
     film.FrameOfReferenceUID = frame_of_reference
     film.ImagePositionPatient = [0, 0, 0]
     film.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    film.PixelSpacing = next((spacing for spacing in spacings if min(spacing) > 0), [1, 1])
-  if not film.get("SliceThickness"):
+    film.PixelSpacing = _spacing(film, names) or [1, 1]
+  thickness = _numbers(film, "SliceThickness", 1)
+  if not thickness or thickness[0] <= 0:
     film.SliceThickness = 1
+
+
+def _spacing(film: "Dataset", names: Iterable[str]) -> list[float] | None:
+  """The first of these elements that holds two distances, in mm."""
+  found = (_numbers(film, name, 2) for name in names)
+  return next((spacing for spacing in found if spacing and min(spacing) > 0), None)
+
+
+def _numbers(film: "Dataset", name: str, count: int) -> list[float] | None:
+  """The finite numbers of an element, if it holds so many."""
+  try:
+    value = film[name].value if name in film else None
+    numbers = [float(x) for x in (value if np.ndim(value) else [value])]
+  except (TypeError, ValueError):
+    return None
+  return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
+
+
+def _text(film: "Dataset", keyword: str) -> str:
+  """The value of an element in words; empty where it is absent or cannot be read."""
+  try:
+    return str(film[keyword].value or "") if keyword in film else ""
+  except (TypeError, ValueError):
+    return ""

@@ -9,6 +9,7 @@ from PIL import Image
 
 from covseg.prediction.prediction import Prediction
 from covseg.prediction.reading.film_search import FoundFilm, result_name
+from covseg.prediction.writing import dicom_seg
 from covseg.workdir import write_whole
 
 
@@ -34,12 +35,14 @@ def exist(folder: pathlib.Path, found: FoundFilm, wanted: Wanted) -> bool:
   return all((folder / kind / result_name(found.name)).exists() for kind in kinds)
 
 
-def write(folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted: Wanted, model_name: str) -> None:
+def write(folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted: Wanted, model_name: str) -> list[str]:
   """Writes the results of a film, each whole or not at all.
+
+  Returns:
+    Why a result is lacking that is wanted: of a DICOM file that is not by the standard, the segmentation.
 
   Raises:
     OSError: there is no room, or a name is too long.
-    ValueError: the film's DICOM file lacks what a segmentation needs.
   """
   name = result_name(found.name)
   write_whole(folder / "masks" / name, _png(_black_and_white(prediction.mask)))
@@ -51,10 +54,12 @@ def write(folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted
       folder / "probabilities" / name, _png(Image.fromarray(np.round(65535 * prediction.probability).astype("u2")))
     )
   if wanted.segmentations and prediction.is_dicom:
-    from covseg.prediction.writing import dicom_seg  # Of the extra [dicom].
-
-    content = dicom_seg.segmentation(pathlib.Path(found.path), prediction, model_name)
+    try:
+      content = dicom_seg.segmentation(pathlib.Path(found.path), prediction, model_name)
+    except ValueError as error:
+      return [f"it has no segmentation: the file {error}"]
     write_whole(folder / "segmentations" / f"{found.name}.dcm", content)
+  return []
 
 
 def _black_and_white(mask: np.ndarray) -> Image.Image:

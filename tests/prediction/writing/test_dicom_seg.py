@@ -7,8 +7,9 @@ import pytest
 
 from covseg.prediction.prediction import Prediction
 from covseg.prediction.writing import dicom_seg
+from covseg.runtime.command_line import set_up_logging
 from tests.conftest import ROOT
-from tests.film_makers import dicom, film
+from tests.film_makers import dicom, film, without_preamble
 
 highdicom = pytest.importorskip("highdicom")
 pydicom = pytest.importorskip("pydicom")
@@ -77,14 +78,16 @@ def test_it_lies_where_viewers_show_the_film(tmp_path, elements, spacing):
   assert frame.PlanePositionSequence[0].ImagePositionPatient == [0, 0, 0]
 
 
+_PLACE = {
+  "FrameOfReferenceUID": "1.2.3",
+  "ImagePositionPatient": [-170, 20, 180],
+  "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
+  "PixelSpacing": [0.4, 0.5],
+}
+
+
 def test_a_place_that_a_film_has_is_kept(tmp_path):
-  place = {
-    "FrameOfReferenceUID": "1.2.3",
-    "ImagePositionPatient": [-170, 20, 180],
-    "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
-    "PixelSpacing": [0.4, 0.5],
-  }
-  (tmp_path / "film.dcm").write_bytes(dicom(_FILM, **place))
+  (tmp_path / "film.dcm").write_bytes(dicom(_FILM, **_PLACE))
   result = _segmentation(tmp_path / "film.dcm", _FILM.shape, _MASK)
   shared, frame = result.SharedFunctionalGroupsSequence[0], result.PerFrameFunctionalGroupsSequence[0]
   assert result.FrameOfReferenceUID == "1.2.3"
@@ -92,11 +95,42 @@ def test_a_place_that_a_film_has_is_kept(tmp_path):
   assert frame.PlanePositionSequence[0].ImagePositionPatient == [-170, 20, 180]
 
 
+_WHOLE = dicom(_FILM, ImagerPixelSpacing=[0.25, 0.25], SliceThickness="11.25", PatientSex="F", SeriesNumber=4711)
+
+
+@pytest.mark.parametrize(
+  ("content", "spacing"),
+  [
+    (_WHOLE, [0.25, 0.25]),
+    (without_preamble(dicom(_FILM)), [1, 1]),
+    (_WHOLE.replace(b"0.25\\0.25", b"0.25     "), [1, 1]),
+    (_WHOLE.replace(b"0.25\\0.25", b"n/a \\n/a "), [1, 1]),
+    (_WHOLE.replace(b"0.25\\0.25", b"0,25\\0,25"), [1, 1]),
+    (_WHOLE.replace(b"11.25", b"ROE-J"), [0.25, 0.25]),
+    (_WHOLE.replace(b"4711", b"ROEX"), [0.25, 0.25]),
+    (dicom(_FILM, PatientSex="ROE"), [1, 1]),
+    (dicom(_FILM, SpecificCharacterSet="ROE"), [1, 1]),
+    (dicom(_FILM, ImageOrientationPatient=[], PixelSpacing=[0.4, 0.5], FrameOfReferenceUID="1.2.3"), [1, 1]),
+    (dicom(_FILM, **{**_PLACE, "PixelSpacing": [0, 0]}), [1, 1]),
+    (dicom(_FILM, **{**_PLACE, "ImageOrientationPatient": [0] * 6}), [1, 1]),
+    (dicom(_FILM, **{**_PLACE, "PixelSpacing": [0.4, 0.5, 0.6]}), [1, 1]),
+  ],
+)
+def test_what_is_wrong_elsewhere_in_a_film_costs_no_segmentation_and_is_not_printed(tmp_path, content, spacing, capfd):
+  (tmp_path / "film.dcm").write_bytes(content)
+  set_up_logging()
+  result = _segmentation(tmp_path / "film.dcm", _FILM.shape, _MASK)
+  shared = result.SharedFunctionalGroupsSequence[0]
+  assert shared.PixelMeasuresSequence[0].PixelSpacing == spacing
+  assert "".join(capfd.readouterr()) == ""
+
+
 def test_a_film_without_a_study_is_an_error_that_names_no_patient(tmp_path):
   (tmp_path / "film.dcm").write_bytes(dicom(_FILM, StudyInstanceUID=None, PatientName="Roe"))
   code = """
 import sys, pathlib, numpy as np
 from covseg.prediction.writing import dicom_seg
+from covseg.runtime.command_line import set_up_logging
 from tests.prediction.writing.test_dicom_seg import _prediction
 dicom_seg.segmentation(pathlib.Path(sys.argv[1]), _prediction((40, 48)), "model")
 """
