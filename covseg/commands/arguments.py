@@ -10,7 +10,7 @@ def add_model(parser: argparse._ActionsContainer, default: str | None = DEFAULT_
     "--model",
     default=default,
     help="a model that ships, a file that `release` wrote, or the workdir of a run, whose best checkpoint is used; "
-    "several, separated by commas, are averaged, the first with twice the weight where eval.flip is true; "
+    "several, separated by commas, are averaged; "
     f"default: {DEFAULT_MODEL}",
   )
 

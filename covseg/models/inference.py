@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from covseg.configuration import check_ranges
 from covseg.models import levels
 from covseg.models.blocks import HEADS_OF_FILMS
-from covseg.models.ensemble import Ensemble, mean
+from covseg.models.ensemble import Ensemble, mean, mirror
 
 _PART = (0, 1)
 _RANGES = {
@@ -57,9 +57,7 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   """
   if config.flip:
     matched = levels.match(inputs, config.match_levels) if config.match_levels else inputs
-    mirrored = _of_view(model, variables, matched[:, :, ::-1], is_mirrored=True)
-    turned_back = [{head: x[:, :, ::-1] for head, x in found.items()} for found in mirrored]
-    logits = mean([*_of_view(model, variables, inputs, is_mirrored=False), *turned_back])
+    logits = _of_both(model, variables, inputs, matched[:, :, ::-1])
   else:
     logits = model.apply(variables, inputs, train=False)
   for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
@@ -73,11 +71,12 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   return {head: x.max(axis=(1, 2, 3)) if head in HEADS_OF_FILMS else x[..., 0] for head, x in logits.items()}
 
 
-def _of_view(model: nn.Module, variables: Any, images: jax.Array, is_mirrored: bool) -> list[dict[str, jax.Array]]:
-  """Logits {head: (B, H, W, 1)} of the network, or of each of an ensemble that sees these images (B, H, W, 1)."""
+def _of_both(model: nn.Module, variables: Any, images: jax.Array, mirrored: jax.Array) -> dict[str, jax.Array]:
+  """Logits {head: (B, H, W, 1)} of films, from images of them and mirror images, both (B, H, W, 1)."""
   if isinstance(model, Ensemble):
-    return model.apply(variables, images, is_mirrored, method=model.of_view)
-  return [model.apply(variables, images, train=False)]
+    return model.apply(variables, images, mirrored, method=model.of_both)
+  seen = model.apply(variables, images, train=False), mirror(model.apply(variables, mirrored, train=False))
+  return mean(seen)
 
 
 def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:

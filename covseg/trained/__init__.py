@@ -1,4 +1,4 @@
 """Trained models: by name, in files, for others."""
 
 # Of the models that ship, the one that is used where none is named.
-DEFAULT_MODEL = "best,steady,unet_steady"
+DEFAULT_MODEL = "best,steady"

@@ -48,9 +48,12 @@ class _OnTheLeft(nn.Module):
 
 
 @pytest.mark.parametrize(
-  ("logits", "left", "right"), [((1, 2), 3 / 3, 1 / 3), ((1, 2, 4), 3 / 4, 5 / 4), ((1, 2, 4, 6), 9 / 5, 5 / 5)]
+  ("logits", "left", "right"),
+  [((1, 2), 2.5 / 2, 0.5 / 2), ((1, 2, 4), 2.5 / 3, 4.5 / 3), ((1, 2, 4, 6), 8.5 / 4, 4.5 / 4)],
 )
-def test_networks_but_the_first_share_out_the_film_and_its_mirror_image(config, logits, left, right):
+def test_networks_count_the_same_and_those_after_the_first_share_out_the_film_and_its_mirror_image(
+  config, logits, left, right
+):
   ensemble = Ensemble(tuple(map(_OnTheLeft, logits)), (6,) * len(logits))
   images = np.zeros((2, 6, 6, 1), np.float32)
   alone = inference.predict(ensemble, config, {}, images)["infection"]
