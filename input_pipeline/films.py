@@ -151,7 +151,10 @@ class FilmReader:
     picture = _picture(example[self._image_key], f"{film_id}: {self._image_key}")
     for remark in picture.remarks:
       self._notes[remark].add(film_id)
-    image = _upright(to_grey(picture.values), picture)
+    try:
+      image = _upright(to_grey(picture.values), picture)
+    except ValueError as error:
+      raise ValueError(f"{film_id}: {self._image_key} {error}.") from error
     keys = [self._mask_key, *([self._lung_mask_key] if self.has_lung_masks else [])]
     masks = [_as_mask(example[key], f"{film_id}: {key}") for key in keys]
     if any(mask.shape != image.shape for mask in masks):

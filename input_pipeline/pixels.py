@@ -25,6 +25,7 @@ _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b
 _LOSSY = ("JPEG", "WEBP")
 _WHITE_IS_ZERO, _UNSIGNED, _SIGNED = 0, 1, 2
 _BITS_TAG, _PHOTOMETRIC_TAG, _ORIENTATION_TAG, _FORMAT_TAG = 258, 262, 274, 339
+_TRANSPARENT = "is transparent in part, which is ignored"
 # A soft mask has few pixels between these parts of white.
 _SOFT = (0.1, 0.9)
 _MOST_BETWEEN = 0.1
@@ -78,6 +79,8 @@ def decode(content: bytes) -> Picture:
       if (pages := getattr(image, "n_frames", 1)) > 1:
         remarks.append(f"has {pages} pages, of which the first is used")
       values, colours = _values(image, content)
+      if "A" in image.getbands() and np.ptp(image.getchannel("A")) > 0:
+        remarks.append(_TRANSPARENT)
       return Picture(values, _turn(image), (*remarks, *colours), image.format in _LOSSY)
   except RefusedFilm:
     raise
@@ -125,7 +128,11 @@ def to_mask(picture: Picture) -> np.ndarray:
     ValueError: it is no mask; the message goes on after the file's name.
   """
   values = picture.values
+  if values.dtype.kind == "f" and not np.isfinite(values).all():
+    raise ValueError("is no mask: it has values that are not finite")
   levels = np.unique(values)
+  if len(levels) == 1 and _TRANSPARENT in picture.remarks:
+    raise ValueError("is no mask: its shapes are in its transparency; expected black and white")
   white = 1 if values.dtype.kind in "bf" else 2 ** max(8, int(levels[-1]).bit_length()) - 1
   if len(levels) == 2:
     return values == levels[1]

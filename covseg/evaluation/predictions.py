@@ -62,6 +62,12 @@ def read_folder(folder: pathlib.Path, films: Films, threshold: float | None) -> 
   other_size = _some(files, [picture.values.shape != size for picture in found])
   if other_size:
     logger.warning("%s in %s are not of %dx%d pixels, and are scaled to it.", other_size, folder, *size)
+  outside = [picture.values.dtype.kind == "f" and not _in_unit_range(picture.values) for picture in found]
+  if threshold is not None and any(outside):
+    raise ValueError(
+      f"{_some(files, outside)} in {folder} hold other values than from 0 to 1; expected probabilities, or whole "
+      "numbers from black for 0 to white for 1."
+    )
   if threshold is not None and not all(len(np.unique(picture.values)) <= 2 for picture in found):
     logger.warning("The files in %s hold probabilities; a pixel above %g is infected.", folder, threshold)
     probabilities = np.stack([_as_probability(picture, size) for picture in found])
@@ -86,7 +92,11 @@ def _files_of_films(folder: pathlib.Path, ids: Sequence[str]) -> list[pathlib.Pa
   """The file of each film."""
   if not folder.is_dir():
     raise ValueError(f"--predictions={folder} is no folder.")
-  found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+  pictures = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+  found = {path.stem: path for path in pictures}
+  twice = _some(pictures, [path.stem in ids and found[path.stem] != path for path in pictures])
+  if twice:
+    raise ValueError(f"{twice} in {folder} are of films that have another file there, too; each film needs one.")
   if not found:
     raise ValueError(f"{folder} has no picture; each film needs one, named like {ids[0]}.png.")
   wanted = set(ids)
@@ -120,6 +130,10 @@ def _read(path: pathlib.Path) -> Picture | str:
   except (OSError, ValueError) as error:
     return str(error)
   return "is in colours" if "is in colours" in picture.remarks else picture
+
+
+def _in_unit_range(values: np.ndarray) -> bool:
+  return bool(values.min() >= 0 and values.max() <= 1)  # False of what is not a number.
 
 
 def _as_probability(picture: Picture, size: tuple[int, int]) -> np.ndarray:

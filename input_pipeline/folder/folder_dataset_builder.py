@@ -89,8 +89,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self, films: Mapping[str, _Film]) -> Iterator[tuple[str, dict[str, object]]]:
     for name, film in films.items():
-      image = _read(film.image)
-      grey = np.ascontiguousarray(image.turn.apply(to_grey(image.values)))
+      grey = _grey(film.image)
       example = {"image": _png(grey), "id": name, "infection_mask": _mask(film.mask, grey.shape)}
       if "lung_mask" in self.info.features:
         example["lung_mask"] = _mask(film.lung_mask, grey.shape)
@@ -128,25 +127,39 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def _by_stem(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]:
-  """{stem: file} of a folder, hidden files left out; notes as a problem what is there twice."""
-  files = collections.defaultdict(list)
+  """{name without suffix: file} of a folder, hidden files left out; notes as a problem what cannot be one."""
+  files, folders = collections.defaultdict(list), []
   for file in sorted(folder.iterdir()) if folder.is_dir() else ():
     if file.is_file() and not file.name.startswith("."):
-      files[file.stem].append(file)
+      # DICOM files are often named by a number with points.
+      files[file.stem if file.suffix[1:2].isalpha() else file.name].append(file)
+    elif file.is_dir() and not file.name.startswith(".") and any(file.iterdir()):
+      folders.append(file.name)
   problems += _named({stem for stem, named in files.items() if len(named) > 1}, f"names in {folder} occur twice")
+  problems += _named(folders, f"folders in {folder}, where files are expected")
+  problems += _named([name for name in files if not _is_text(name)], f"names in {folder} are not UTF-8")
   return {stem: named[0] for stem, named in files.items()}
 
 
 def _named(names: Sequence[str] | set[str], what: str) -> list[str]:
   if not names:
     return []
-  shown = sorted(names)[:_NAMES_SHOWN]
+  shown = [name.encode("utf-8", "backslashreplace").decode() for name in sorted(names)[:_NAMES_SHOWN]]
   return [f"{len(names)} {what} ({', '.join(shown)}{', ...' if len(names) > len(shown) else ''})"]
 
 
-def _read(file: pathlib.Path) -> pixels.Picture:
+def _is_text(name: str) -> bool:
   try:
-    return pixels.decode(file.read_bytes())
+    return bool(name.encode())
+  except UnicodeEncodeError:
+    return False
+
+
+def _grey(file: pathlib.Path) -> np.ndarray:
+  """uint8 (H, W), upright, of a film's file."""
+  try:
+    image = pixels.decode(file.read_bytes())
+    return np.ascontiguousarray(image.turn.apply(to_grey(image.values)))
   except ValueError as error:
     raise ValueError(f"{file} {error}.") from error
 

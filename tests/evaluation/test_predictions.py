@@ -97,3 +97,21 @@ def test_damaged_files_and_coloured_ones_are_counted(films, tmp_path):
   Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)).save(folder / "covid_3.png")
   with pytest.raises(ValueError, match=r"2 of 3 files \(covid_1.png, covid_3.png\) .* cannot be read"):
     read_folder(folder, films, None)
+
+
+def test_a_film_with_two_files_is_an_error(films, tmp_path):
+  folder = _write(tmp_path / "p", dict(zip(_IDS, films.masks, strict=True)))
+  Image.fromarray(films.masks[0]).save(folder / "covid_1.tif")
+  with pytest.raises(ValueError, match=r"1 of 4 files \(covid_1.png\).*another file there, too"):
+    read_folder(folder, films, None)
+
+
+@pytest.mark.parametrize("value", [255.0, -3.0, np.nan])
+def test_floats_that_are_no_probabilities_are_refused(films, tmp_path, value):
+  folder = _write(tmp_path / "p", dict(zip(_IDS, films.masks, strict=True)))
+  values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+  values[3, 3] = value
+  (folder / "covid_1.png").unlink()
+  Image.fromarray(values).save(folder / "covid_1.tif")
+  with pytest.raises(ValueError, match=r"1 of 3 files \(covid_1.tif\).*other values than from 0 to 1"):
+    read_folder(folder, films, 0.5)

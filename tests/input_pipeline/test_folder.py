@@ -1,5 +1,7 @@
 """A folder of a user's own films and masks as a dataset."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,36 @@ def test_records_hold_the_film_that_predict_sees_however_it_is_stored(config, tm
     (content,) = [c for file, c in files.items() if file.rpartition(".")[0] == name]
     assert np.array_equal(film_files.decode(content).pixels, image)
     assert np.abs(image.astype(int) - grey).max() <= (3 if name == "film100" else 1)
+
+
+def test_a_film_that_cannot_be_used_is_named(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  (folder / "train" / "images" / "a1.jpg").write_bytes(picture(np.full((40, 40), np.nan, np.float32), "TIFF"))
+  with pytest.raises(ValueError, match=r"a1\.jpg has pixels that are not finite"):
+    _load(config, folder)
+
+
+def test_folders_and_names_that_cannot_be_used_are_told_of(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  (folder / "train" / "images" / "patient1").mkdir()
+  (folder / "train" / "images" / "patient1" / "x.png").write_bytes(picture(film(40)))
+  (folder / "train" / "masks" / ".hidden").mkdir()
+  for kind in ("images", "masks"):
+    path = os.fsencode(folder / "validation" / kind) + b"/\xff.png"
+    with open(path, "wb") as file:
+      file.write(picture(film(40) if kind == "images" else _mask(1)))
+  with pytest.raises(ValueError) as error:
+    _load(config, folder)
+  assert "images, where files are expected (patient1)" in str(error.value)
+  assert "validation/images are not UTF-8 (\\udcff)" in str(error.value)
+
+
+def test_a_dicom_file_may_be_named_by_its_number(config, tmp_path):
+  pytest.importorskip("pydicom")
+  folder = _write(tmp_path / "a", splits=("validation",))
+  for name in ("1.2.840.1", "1.2.840.22"):
+    for kind, written, suffix in (("images", dicom(film(40)), ""), ("masks", picture(_mask(1)), ".png")):
+      path = folder / "train" / kind / f"{name}{suffix}"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(written)
+  assert _load(config, folder).ids == ["1.2.840.1", "1.2.840.22"]

@@ -183,6 +183,23 @@ def test_a_label_map_is_no_mask(levels):
     pixels.decode_mask(picture(np.arange(256, dtype=np.uint8).repeat(8).reshape(32, 64)))
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_drawn_in_transparency_is_refused(mode):
+  shapes = np.where(film(64) > 128, 255, 0).astype(np.uint8)
+  white = Image.new("L", (64, 64), 255)
+  drawn = Image.merge(mode, [white] * (len(mode) - 1) + [Image.fromarray(shapes)])
+  with pytest.raises(ValueError, match="its shapes are in its transparency"):
+    pixels.decode_mask(_saved(drawn, "PNG"))
+  black_and_white = Image.merge(mode, [Image.fromarray(shapes)] * len(mode))
+  assert (pixels.decode_mask(_saved(black_and_white, "PNG")) == (shapes > 0)).all()
+
+
+def test_a_mask_of_not_a_number_is_refused():
+  values = np.where(film(64) > 128, np.nan, 0).astype(np.float32)
+  with pytest.raises(ValueError, match="not finite"):
+    pixels.decode_mask(picture(values, "TIFF"))
+
+
 def test_a_coloured_mask_is_refused():
   colours = np.zeros((8, 8, 3), np.uint8)
   colours[2:5, 2:5, 0] = 255
