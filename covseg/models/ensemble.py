@@ -1,11 +1,14 @@
 """Several trained networks as one."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from covseg.models import blocks
+
+Logits = dict[str, jax.Array]
 
 
 class Ensemble(nn.Module):
@@ -22,7 +25,7 @@ class Ensemble(nn.Module):
   networks: tuple[nn.Module, ...]
   image_sizes: tuple[int, ...]
 
-  def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+  def __call__(self, images: jax.Array, train: bool) -> Logits:
     """Logits {head: (B, H, W, 1)}, "presence" (B, 1, 1, 1), of images (B, H, W, 1) in [0, 1].
 
     Raises:
@@ -32,16 +35,14 @@ class Ensemble(nn.Module):
       raise ValueError("An ensemble is made of networks that are trained; train each by itself.")
     return mean(self._of_network(i, images) for i in range(len(self.networks)))
 
-  def of_both(self, images: jax.Array, mirrored: jax.Array) -> dict[str, jax.Array]:
+  def of_both(self, images: jax.Array, mirrored: jax.Array) -> Logits:
     """Logits {head: (B, H, W, 1)} of films, from images of them and mirror images, both (B, H, W, 1)."""
-    found = []
-    for i in range(len(self.networks)):
-      of_films = [self._of_network(i, images)] if i == 0 or i % 2 else []
-      of_mirrored = [] if i % 2 else [mirror(self._of_network(i, mirrored))]
-      found.append(mean([*of_films, *of_mirrored]))
+    found = [of_pairs(lambda x: self._of_network(0, x), images, mirrored)]
+    for i in range(1, len(self.networks)):
+      found.append(self._of_network(i, images) if i % 2 else _mirror(self._of_network(i, mirrored)))
     return mean(found)
 
-  def _of_network(self, i: int, images: jax.Array) -> dict[str, jax.Array]:
+  def _of_network(self, i: int, images: jax.Array) -> Logits:
     side = self.image_sizes[i]
     logits = self.networks[i](blocks.resize(images, (side, side)), train=False)
     return {
@@ -49,7 +50,7 @@ class Ensemble(nn.Module):
     }
 
 
-def mean(predictions: Iterable[dict[str, jax.Array]]) -> dict[str, jax.Array]:
+def mean(predictions: Iterable[Logits]) -> Logits:
   """Of logits {head: array}, each head's mean over those predictions that have it, of the same shape."""
   found = {}
   for logits in predictions:
@@ -58,6 +59,23 @@ def mean(predictions: Iterable[dict[str, jax.Array]]) -> dict[str, jax.Array]:
   return {head: sum(x) / len(x) for head, x in found.items()}
 
 
-def mirror(logits: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def of_pairs(network: Callable[[jax.Array], Logits], images: jax.Array, mirrored: jax.Array) -> Logits:
+  """Logits {head: (B, H, W, 1)} of films: the mean of what a network says of images of them and of mirror images.
+
+  It sees both in one batch, so that it is compiled once.
+
+  Args:
+    network: function of images (2 B, H, W, 1).
+    images, mirrored: (B, H, W, 1).
+  """
+  pairs = jnp.stack([images, mirrored], axis=1)  # A film's two images lie on one device.
+  logits = network(pairs.reshape(-1, *images.shape[1:]))
+  of_pairs = {head: x.reshape(-1, 2, *x.shape[1:]) for head, x in logits.items()}
+  return mean(
+    [{head: x[:, 0] for head, x in of_pairs.items()}, _mirror({head: x[:, 1] for head, x in of_pairs.items()})]
+  )
+
+
+def _mirror(logits: Logits) -> Logits:
   """Logits {head: (B, H, W, 1)} of mirror images, of the films themselves. What is of the left lung is of the right."""
   return {head: x[:, :, ::-1] for head, x in logits.items()}

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from covseg.configuration import check_ranges
-from covseg.models import levels
+from covseg.models import ensemble, levels
 from covseg.models.blocks import HEADS_OF_FILMS
-from covseg.models.ensemble import Ensemble, mean, mirror
 
 _PART = (0, 1)
 _RANGES = {
@@ -73,10 +72,9 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
 
 def _of_both(model: nn.Module, variables: Any, images: jax.Array, mirrored: jax.Array) -> dict[str, jax.Array]:
   """Logits {head: (B, H, W, 1)} of films, from images of them and mirror images, both (B, H, W, 1)."""
-  if isinstance(model, Ensemble):
+  if isinstance(model, ensemble.Ensemble):
     return model.apply(variables, images, mirrored, method=model.of_both)
-  seen = model.apply(variables, images, train=False), mirror(model.apply(variables, mirrored, train=False))
-  return mean(seen)
+  return ensemble.of_pairs(lambda x: model.apply(variables, x, train=False), images, mirrored)
 
 
 def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:
