@@ -6,9 +6,9 @@ from input_pipeline.limits import RefusedFilm
 
 # The few values beyond these percentiles do not decide the grey levels of the others.
 _PERCENTILES = (0.1, 99.9)
-# Nor do up to so many pixels, as of letters or a marker, that are at least twice as bright as all others.
-_LARGEST_MARKER = 0.05
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601.
+# Nor do up to so many pixels, as of letters, a marker or a border, that are at least twice as bright as all others.
+_LARGEST_MARKER = 0.3
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601.
 _COLOUR = 10  # Mean difference of channels, in levels of 255, from which a picture counts as coloured.
 
 
@@ -36,19 +36,22 @@ def to_grey(values: np.ndarray) -> np.ndarray:
 
 
 def white_of(values: np.ndarray) -> int:
-  """White of whole numbers from 0 on: 1 less than a power of two, at least 255; see `to_grey`."""
-  highest, most = (int(x).bit_length() for x in (values.max(), np.percentile(values, _PERCENTILES[1])))
-  if highest - most <= 1:
-    most = highest
-  below = values[values < 2 ** max(most - 1, 0)]
-  rest = int(below.max()).bit_length() if below.size else most
-  if most - rest >= 2 and 1 - below.size / values.size <= _LARGEST_MARKER:
-    most = rest
-  return 2 ** max(8, most) - 1
+  """White of whole numbers, (H, W) from 0 to 65535: 1 less than the least power of two that holds them, at least 255.
+
+  Not held are the brightest 0.1 %, nor up to 30 % that lie at least twice as bright as the others.
+  """
+  above = {bits: np.count_nonzero(values >= 2**bits) for bits in range(8, 17)}
+  highest = next(bits for bits in above if not above[bits])
+  for bits in range(8, highest - 1):
+    between, beyond = above[bits] - above[bits + 1], above[bits + 1]
+    if above[bits] <= _LARGEST_MARKER * values.size and between <= beyond / 10:  # Soft borders lie between.
+      return 2**bits - 1
+  most = next(bits for bits in above if above[bits] <= (1 - _PERCENTILES[1] / 100) * values.size)
+  return 2 ** (highest if highest - most <= 1 else most) - 1
 
 
 def of_channels(channels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Values (H, W) of channels (H, W, 1 or 3), and a remark where they differ by more than compression brings about."""
+  """Values (H, W) of channels (H, W, 1 or 3), of the same dtype; a remark where they differ beyond compression."""
   if (channels == channels[..., :1]).all():
     return np.ascontiguousarray(channels[..., 0]), ()
   highest = 255 if channels.dtype == np.uint8 else channels.max()

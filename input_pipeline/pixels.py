@@ -79,9 +79,11 @@ def decode(content: bytes) -> Picture:
       if (pages := getattr(image, "n_frames", 1)) > 1:
         remarks.append(f"has {pages} pages, of which the first is used")
       values, colours = _values(image, content)
-      if "A" in image.getbands() and np.ptp(image.getchannel("A")) > 0:
+      has_alpha = "A" in image.getbands() or "transparency" in image.info
+      if has_alpha and np.ptp(image.convert("RGBA").getchannel("A")) > 0:
         remarks.append(_TRANSPARENT)
-      return Picture(values, _turn(image), (*remarks, *colours), image.format in _LOSSY)
+      turn, unread = _turn(image)
+      return Picture(values, turn, (*remarks, *colours, *unread), image.format in _LOSSY)
   except RefusedFilm:
     raise
   except Image.DecompressionBombError as error:  # Pillow comes first where a picture is several times too large.
@@ -164,14 +166,14 @@ def decode_mask(content: bytes) -> np.ndarray:
   return np.ascontiguousarray(picture.turn.apply(to_mask(picture)))
 
 
-def _turn(image: Image.Image) -> Turn:
-  """What brings the pixels upright, as far as a picture says in words that can be read."""
+def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:
+  """What brings the pixels upright, as far as a picture says, and a remark where that cannot be read."""
   if image.format == "TIFF":  # Pillow does it itself.
-    return UPRIGHT
+    return UPRIGHT, ()
   try:
-    return EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT)
+    return EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT), ()
   except Exception:  # Broken Exif data raises errors of any kind, and the pixels are whole.
-    return UPRIGHT
+    return UPRIGHT, ("has Exif data that cannot be read",)
 
 
 def _values(image: Image.Image, content: bytes) -> tuple[np.ndarray, tuple[str, ...]]:

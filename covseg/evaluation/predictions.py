@@ -48,8 +48,8 @@ def read_folder(folder: pathlib.Path, films: Films, threshold: float | None) -> 
       black for 0 to white for 1; None where they have to be masks: of 0 and 1, or of black and white.
 
   Raises:
-    ValueError: films have no file; or files are damaged, in colour, or hold more than a mask while
-      `threshold` is None.
+    ValueError: films have no file, or two; or files are damaged, in colour, or hold more than a mask while
+      `threshold` is None, or floats outside 0 to 1.
   """
   files = _files_of_films(folder, films.ids)
   size = films.masks.shape[1:]
@@ -62,13 +62,13 @@ def read_folder(folder: pathlib.Path, films: Films, threshold: float | None) -> 
   other_size = _some(files, [picture.values.shape != size for picture in found])
   if other_size:
     logger.warning("%s in %s are not of %dx%d pixels, and are scaled to it.", other_size, folder, *size)
-  outside = [picture.values.dtype.kind == "f" and not _in_unit_range(picture.values) for picture in found]
-  if threshold is not None and any(outside):
-    raise ValueError(
-      f"{_some(files, outside)} in {folder} hold other values than from 0 to 1; expected probabilities, or whole "
-      "numbers from black for 0 to white for 1."
-    )
   if threshold is not None and not all(len(np.unique(picture.values)) <= 2 for picture in found):
+    outside = [picture.values.dtype.kind == "f" and not _in_unit_range(picture.values) for picture in found]
+    if any(outside):
+      raise ValueError(
+        f"{_some(files, outside)} in {folder} hold other values than from 0 to 1; expected probabilities, or whole "
+        "numbers from black for 0 to white for 1."
+      )
     logger.warning("The files in %s hold probabilities; a pixel above %g is infected.", folder, threshold)
     probabilities = np.stack([_as_probability(picture, size) for picture in found])
     return Predictions(probabilities > threshold, probabilities.astype(np.float16))
@@ -94,12 +94,12 @@ def _files_of_films(folder: pathlib.Path, ids: Sequence[str]) -> list[pathlib.Pa
     raise ValueError(f"--predictions={folder} is no folder.")
   pictures = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
   found = {path.stem: path for path in pictures}
-  twice = _some(pictures, [path.stem in ids and found[path.stem] != path for path in pictures])
+  wanted = set(ids)
+  twice = _some(pictures, [path.stem in wanted and found[path.stem] != path for path in pictures])
   if twice:
     raise ValueError(f"{twice} in {folder} are of films that have another file there, too; each film needs one.")
   if not found:
     raise ValueError(f"{folder} has no picture; each film needs one, named like {ids[0]}.png.")
-  wanted = set(ids)
   missing = _some([f"{film_id}.png" for film_id in ids], [film_id not in found for film_id in ids], "films")
   if missing:
     raise ValueError(

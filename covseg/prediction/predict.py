@@ -33,13 +33,17 @@ T, S = TypeVar("T"), TypeVar("S")
 
 @dataclasses.dataclass(frozen=True)
 class _Film:
-  """A film on its way; it has a problem, or the line of an earlier run, or is ready for the network."""
+  """A film on its way; it has a problem, or the line of an earlier run, or is ready for the network.
+
+  It may lack a result, and have the others.
+  """
 
   found: FoundFilm
   problem: str = ""
   key: str = ""
   line: str = ""
   framed: FramedFilm | None = None
+  lacking: str = ""
 
 
 def run(
@@ -64,7 +68,7 @@ def run(
     shard: (i, n): the i-th of n parts of the films, from 1.
 
   Returns:
-    The number of films that failed.
+    The number of films that failed or lack a result.
 
   Raises:
     OSError: a path does not exist, or there is no room for the results.
@@ -83,25 +87,20 @@ def run(
   if journal.exists() and not resume:
     raise ValueError(f"{folder} holds predictions. Go on with --resume, or name another folder as --output.")
   if not film_search.has_results(folder):
-    for name in film_search.RESULT_FOLDERS:
-      if (folder / name).is_dir() and any((folder / name).iterdir()):
-        raise ValueError(
-          f"{folder / name} holds files that no run of predict has written, and that this one might overwrite; name "
-          "another folder as --output."
-        )
+    prediction_files.check_free(folder, wanted)
   if not found:
     raise ValueError("There is no PNG, JPEG, TIFF or DICOM file in what was named.")
+  if wanted.segmentations:
+    dicom_seg.check_installed()
   loaded = predictor.load(model, tuple(changes))
   if wanted.lungs and not loaded.has_lungs:
     raise ValueError(f"{loaded.trained.name} does not tell lungs, which --lungs asks for.")
-  if wanted.segmentations:
-    dicom_seg.check_installed()
   folder.mkdir(parents=True, exist_ok=True)
-  journal.begin()
   batch_size = min(loaded.trained.config.eval.batch_size, len(found))
   loaded.warm_up(batch_size)
+  journal.begin()
   work = _Work(loaded, folder, wanted, journal.done() if resume else {}, batch_size)
-  failed, lines, began = 0, [], time.monotonic()
+  failed, lacking, lines, began = 0, 0, [], time.monotonic()
   films = tqdm(work.results(found), "predict", len(found), unit="film", disable=None)
   try:
     for film in films:
@@ -110,17 +109,21 @@ def run(
         tqdm.write(f"{film_search.printable(film.found.name)} {film.problem}", file=sys.stderr)
       elif film.key not in work.done:
         journal.append(film.key, film.line)
+      if film.lacking:
+        lacking += 1
+        tqdm.write(f"{film_search.printable(film.found.name)}: {film.lacking}", file=sys.stderr)
       lines.append(film.line)
     journal.write_table(lines)
   except OSError as error:
     raise OSError(f"{folder} takes no more: {error.strerror}. Make room, and go on with --resume.") from error
   seconds, reading_and_writing = time.monotonic() - began, sum(work.thread_seconds)
   print(
-    f"{len(found) - failed} of {len(found)} films are predicted, {failed} failed; see {journal.table}\n"
+    f"{len(found) - failed} of {len(found)} films are predicted, {failed} failed"
+    f"{f', {lacking} of the others have no segmentation' if lacking else ''}; see {journal.table}\n"
     f"It took {seconds:.1f} s, in {work.network_seconds:.1f} s of which the network computed. "
     f"Reading and writing took {reading_and_writing:.1f} s of a core."
   )
-  return failed
+  return failed + lacking
 
 
 class _Work:
@@ -206,9 +209,9 @@ class _Work:
       return self._failed(film.found, f"has results that cannot be written: {error.strerror or error}")
     name = film_search.printable(film.found.name)
     if lacking:
-      prediction = dataclasses.replace(prediction, warnings=(*prediction.warnings, *lacking))
+      prediction = dataclasses.replace(prediction, warnings=(*prediction.warnings, lacking))
     line = predictions_table.line(name, self._model_name, prediction)
-    return _Film(film.found, key=film.key, line=line)
+    return _Film(film.found, key=film.key, line=line, lacking=lacking)
 
   def _failed(self, found: FoundFilm, problem: str) -> _Film:
     name = film_search.printable(found.name)

@@ -33,13 +33,13 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
     grey, colours = of_channels(pixels)
     return grey, list(colours)
   remarks: list[str] = []
-  pixels = _within_bits(dataset, pixels, remarks)
+  pixels, bits = _within_bits(dataset, pixels, remarks)
   # The transformations are computed for every value there can be, not for every pixel.
   low = -(2**15) if pixels.dtype.kind == "i" else 0
   values = np.arange(low, low + 2**16)
   counts = np.bincount(pixels.ravel().astype(np.int32) - low, minlength=2**16)
   is_padding = _is_padding(dataset, values, is_signed=low < 0)
-  brightness = _displayed(dataset, values.astype(np.float64), np.where(is_padding, 0, counts), remarks)
+  brightness = _displayed(dataset, values.astype(np.float64), np.where(is_padding, 0, counts), bits, remarks)
   is_inverse = dataset.PhotometricInterpretation == "MONOCHROME1"
   shape = dataset.get("PresentationLUTShape")
   if shape and is_inverse != (shape == "INVERSE"):
@@ -53,36 +53,34 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
   return table[pixels.astype(np.int32) - low], remarks
 
 
-def _within_bits(dataset: Any, pixels: np.ndarray, remarks: list[str]) -> np.ndarray:
-  """Pixels with their values moved down to bit 0, and without bits that are not theirs, such as an overlay's."""
+def _within_bits(dataset: Any, pixels: np.ndarray, remarks: list[str]) -> tuple[np.ndarray, int]:
+  """Pixels with values moved down to bit 0, without bits that are not theirs, such as an overlay's; and their bits."""
   stored, high = int(dataset.BitsStored), int(dataset.get("HighBit") or dataset.BitsStored - 1)
   shift = high + 1 - stored
   syntax = dataset.file_meta.TransferSyntaxUID
   if syntax.is_compressed and syntax != _RLE:  # Which holds bits as they are.
-    return pixels
+    return pixels, stored
   if shift < 0 or high >= dataset.BitsAllocated:
     remarks.append("the file's High Bit is impossible, and is ignored")
     shift = 0
   raw = pixels.astype(np.int32)
-  if shift and np.count_nonzero(raw & (2**shift - 1)) > raw.size / 2:
-    remarks.append("the file's pixels have bits below those that its High Bit names, which is ignored")
+  if shift and (raw & 0xFFFF).max() < 2**stored:
+    remarks.append("the file's pixels are not where its High Bit says, which is ignored")
     shift = 0
   values = (raw >> shift) & (2**stored - 1)
   if pixels.dtype.kind == "i":
     values = np.where(values >= 2 ** (stored - 1), values - 2**stored, values)
-  # Bits of an overlay make a film rough, and so does the lack of bits that are its own.
-  if not shift and (raw != values).any() and _roughness(raw) < _roughness(values):
+  if not shift and pixels.dtype.kind == "u" and raw.max() >= 2**stored and _belong(raw, stored):
     remarks.append("the file's pixels have more bits than its Bits Stored, which is ignored")
-    dataset.BitsStored = dataset.BitsAllocated
-    return pixels
-  return values.astype(pixels.dtype)
+    return pixels, int(dataset.BitsAllocated)
+  return values.astype(pixels.dtype), stored
 
 
-def _roughness(values: np.ndarray) -> float:
-  """Mean difference of neighbours, up to down and left to right."""
-  return (
-    float(np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean()) if values.size > 1 else 0.0
-  )
+def _belong(raw: np.ndarray, stored: int) -> bool:
+  """Whether bits above those stored are the film's own: where they change between neighbours, (H, W), it goes on."""
+  steps = [np.abs(np.diff(raw, axis=axis))[np.diff(raw >> stored, axis=axis) != 0] for axis in (0, 1)]
+  steps = np.concatenate(steps)
+  return steps.size > 0 and np.mean(steps < 2 ** (stored - 1)) > 0.5
 
 
 def _is_padding(dataset: Any, values: np.ndarray, is_signed: bool) -> np.ndarray:
@@ -104,7 +102,9 @@ def _is_padding(dataset: Any, values: np.ndarray, is_signed: bool) -> np.ndarray
   return (values >= first) & (values <= last)
 
 
-def _displayed(dataset: Any, values: np.ndarray, counts: np.ndarray, remarks: list[str]) -> np.ndarray:
+def _displayed(
+  dataset: Any, values: np.ndarray, counts: np.ndarray, bits_stored: int, remarks: list[str]
+) -> np.ndarray:
   """Stored values after the modality and VOI transformations, float (N,), 0 to 1 in the window.
 
   Where a file names neither window nor table, 8 bits are shown as they are, and more by their percentiles.
@@ -113,6 +113,7 @@ def _displayed(dataset: Any, values: np.ndarray, counts: np.ndarray, remarks: li
     dataset: the header.
     values: float (N,), every value there can be.
     counts: pixels of the film that have each.
+    bits_stored: of each pixel.
     remarks: to which what is doubtful is added.
   """
   modality = _table(dataset, "ModalityLUTSequence", remarks)
@@ -141,10 +142,9 @@ def _displayed(dataset: Any, values: np.ndarray, counts: np.ndarray, remarks: li
     return _window(function, center, width, values)
   if center is not None or width is not None:
     remarks.append("the file's window cannot be used, and is ignored")
-  if dataset.BitsStored <= 8 and is_stored:
-    return (values - (-(2 ** (dataset.BitsStored - 1)) if dataset.PixelRepresentation else 0)) / (
-      2**dataset.BitsStored - 1
-    )
+  if bits_stored <= 8 and is_stored:
+    lowest = -(2 ** (bits_stored - 1)) if dataset.PixelRepresentation else 0
+    return (values - lowest) / (2**bits_stored - 1)
   if not counts.any():
     return np.zeros_like(values)
   low, high = robust_range(np.repeat(values, counts))

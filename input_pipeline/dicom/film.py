@@ -65,7 +65,10 @@ def _check(dataset: Any, content: bytes) -> None:
     size = _compressed_size(bytes(dataset.PixelData[:65536]))
     expected = int(dataset.Columns), int(dataset.Rows), int(dataset.SamplesPerPixel)
     if size and size != expected:
-      said, held = (f"{width} x {height} pixels of {samples} channels" for width, height, samples in (expected, size))
+      said, held = (
+        f"{width} x {height} pixels with {samples} channel{'s' * (samples > 1)}"
+        for width, height, samples in (expected, size)
+      )
       raise RefusedFilm(f"says {said}, and holds a compressed image of {held}")
 
 

@@ -48,8 +48,8 @@ class _Film(NamedTuple):
 class Builder(tfds.core.GeneratorBasedBuilder):
   """Films and masks of any size and kind that `pixels` reads, kept as upright 8-bit grey PNG."""
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First release."}
+  VERSION = tfds.core.Version("1.0.1")
+  RELEASE_NOTES = {"1.0.0": "First release.", "1.0.1": "Grey levels of files that contradict themselves."}
   MANUAL_DOWNLOAD_INSTRUCTIONS = f"Name the folder with dataset.manual_dir; {_LAYOUT}."
 
   @classmethod
@@ -100,7 +100,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     Raises:
       FileNotFoundError: there is no split.
-      ValueError: a split is empty, a film lacks its mask, or a mask its film; it names them.
+      ValueError: a split is empty, a film lacks its mask or a mask its film, a name cannot be used, or pictures lie
+        deeper; it names them.
     """
     splits = [split for split in SPLITS if (folder / split).is_dir()]
     if not splits:
@@ -133,10 +134,10 @@ def _by_stem(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Pat
     if file.is_file() and not file.name.startswith("."):
       # DICOM files are often named by a number with points.
       files[file.stem if file.suffix[1:2].isalpha() else file.name].append(file)
-    elif file.is_dir() and not file.name.startswith(".") and any(file.iterdir()):
+    elif file.is_dir() and not file.name.startswith(".") and _holds_pictures(file):
       folders.append(file.name)
   problems += _named({stem for stem, named in files.items() if len(named) > 1}, f"names in {folder} occur twice")
-  problems += _named(folders, f"folders in {folder}, where files are expected")
+  problems += _named(folders, f"folders of pictures in {folder}, where pictures are expected")
   problems += _named([name for name in files if not _is_text(name)], f"names in {folder} are not UTF-8")
   return {stem: named[0] for stem, named in files.items()}
 
@@ -146,6 +147,17 @@ def _named(names: Sequence[str] | set[str], what: str) -> list[str]:
     return []
   shown = [name.encode("utf-8", "backslashreplace").decode() for name in sorted(names)[:_NAMES_SHOWN]]
   return [f"{len(names)} {what} ({', '.join(shown)}{', ...' if len(names) > len(shown) else ''})"]
+
+
+def _holds_pictures(folder: pathlib.Path) -> bool:
+  try:
+    for file in filter(pathlib.Path.is_file, folder.iterdir()):
+      with file.open("rb") as opened:
+        if pixels.is_picture(opened.read(132)):
+          return True
+  except OSError:
+    pass
+  return False
 
 
 def _is_text(name: str) -> bool:

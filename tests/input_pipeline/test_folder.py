@@ -149,14 +149,15 @@ def test_folders_and_names_that_cannot_be_used_are_told_of(config, tmp_path):
   folder = _write(tmp_path / "a")
   (folder / "train" / "images" / "patient1").mkdir()
   (folder / "train" / "images" / "patient1" / "x.png").write_bytes(picture(film(40)))
-  (folder / "train" / "masks" / ".hidden").mkdir()
+  (folder / "train" / "masks" / "__MACOSX").mkdir()
+  (folder / "train" / "masks" / "__MACOSX" / "._x.png").write_bytes(b"no picture")
   for kind in ("images", "masks"):
     path = os.fsencode(folder / "validation" / kind) + b"/\xff.png"
     with open(path, "wb") as file:
       file.write(picture(film(40) if kind == "images" else _mask(1)))
   with pytest.raises(ValueError) as error:
     _load(config, folder)
-  assert "images, where files are expected (patient1)" in str(error.value)
+  assert "1 folders of pictures in" in str(error.value)
   assert "validation/images are not UTF-8 (\\udcff)" in str(error.value)
 
 

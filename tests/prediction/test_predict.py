@@ -351,11 +351,14 @@ def test_results_within_the_input_folder_are_no_films(whole_run, tmp_path):
   assert {row["file"] for row in _run(whole_run, tmp_path, films)[1]} == {"a.png", "sub/b.png", "masks/c.png"}
 
 
-def test_a_film_that_can_have_no_segmentation_keeps_its_other_results(whole_run, tmp_path):
+def test_a_film_that_can_have_no_segmentation_keeps_its_other_results(whole_run, tmp_path, capfd):
   pytest.importorskip("highdicom")
   films = _write(tmp_path / "films", {"a.dcm": dicom(film()), "b.dcm": dicom(film(), StudyInstanceUID=None)})
   failed, (whole, lacking) = _run(whole_run, tmp_path, films, wanted=Wanted(segmentations=True))
-  assert failed == 0
+  printed = capfd.readouterr()
+  assert failed == 1  # Not all went well.
+  assert "2 of 2 films are predicted, 0 failed, 1 of the others have no segmentation" in printed.out
+  assert "b.dcm: it has no segmentation" in printed.err
   assert _files(tmp_path / "out" / "segmentations") == {"a.dcm.dcm"}
   assert lacking["status"] == "done" and lacking["infected_pixels"] == whole["infected_pixels"]
   assert "it has no segmentation: the file lacks what a DICOM Segmentation needs" in lacking["warnings"]

@@ -23,7 +23,13 @@ _EMPTY_IF_ABSENT = (
 )
 # fmt: on
 # Anonymised files hold anything in place of dates and numbers.
-_PATTERNS = {"Date": r"\d{8}", "Time": r"\d{2,6}(\.\d+)?", "Sex": "[MFO]", "Number": r"\d{0,9}"}
+_PATTERNS = {
+  "Date": r"\d{8}",
+  "Time": r"\d{2,6}(\.\d+)?",
+  "Sex": "[MFO]",
+  "SeriesNumber": r"\d{1,9}",
+  "InstanceNumber": r"\d{1,9}",
+}
 
 _PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -81,9 +87,10 @@ def _segmentation(path: pathlib.Path, prediction: Prediction, model_name: str) -
   ]
   try:
     film = pydicom.dcmread(path, force=True)
-    encodings = film.get("SpecificCharacterSet")
-    if not set([encodings] if isinstance(encodings, str) else encodings or ()) <= set(pydicom.charset.python_encoding):
-      film.SpecificCharacterSet = "ISO_IR 100"
+    if encodings := film.get("SpecificCharacterSet"):
+      names = [encodings] if isinstance(encodings, str) else encodings
+      names = [re.sub("ISO[-_ ]IR", "ISO_IR", name) for name in names]
+      film.SpecificCharacterSet = names if set(names) <= set(pydicom.charset.python_encoding) else "ISO_IR 192"
     for keyword in _EMPTY_IF_ABSENT:
       pattern = next((p for ending, p in _PATTERNS.items() if keyword.endswith(ending)), "(?s).*")
       if keyword not in film or not re.fullmatch(pattern, _text(film, keyword)):

@@ -30,16 +30,30 @@ class Wanted:
 
 def exist(folder: pathlib.Path, found: FoundFilm, wanted: Wanted) -> bool:
   """Whether the results of a film are there, but for DICOM ones."""
-  asked_for = {"lungs": wanted.lungs, "probabilities": wanted.probabilities}
-  kinds = ["masks", "overlays", *(kind for kind, is_wanted in asked_for.items() if is_wanted)]
+  kinds = [kind for kind in _kinds(wanted) if kind != "segmentations"]
   return all((folder / kind / result_name(found.name)).exists() for kind in kinds)
 
 
-def write(folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted: Wanted, model_name: str) -> list[str]:
+def check_free(folder: pathlib.Path, wanted: Wanted) -> None:
+  """Raises ValueError if there are files where results would lie in a folder, but for hidden ones."""
+  for kind in _kinds(wanted):
+    if (folder / kind).is_dir() and any(not file.name.startswith(".") for file in (folder / kind).iterdir()):
+      raise ValueError(
+        f"{folder / kind} holds files that no run of predict has written, and that this one might overwrite; name "
+        "another folder as --output."
+      )
+
+
+def _kinds(wanted: Wanted) -> list[str]:
+  """The folders of results."""
+  return ["masks", "overlays", *(field.name for field in dataclasses.fields(wanted) if getattr(wanted, field.name))]
+
+
+def write(folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted: Wanted, model_name: str) -> str:
   """Writes the results of a film, each whole or not at all.
 
   Returns:
-    Why a result is lacking that is wanted: of a DICOM file that is not by the standard, the segmentation.
+    Why a result is lacking that is wanted: of a DICOM file that is not by the standard, the segmentation. Else empty.
 
   Raises:
     OSError: there is no room, or a name is too long.
@@ -57,9 +71,9 @@ def write(folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted
     try:
       content = dicom_seg.segmentation(pathlib.Path(found.path), prediction, model_name)
     except ValueError as error:
-      return [f"it has no segmentation: the file {error}"]
+      return f"it has no segmentation: the file {error}"
     write_whole(folder / "segmentations" / f"{found.name}.dcm", content)
-  return []
+  return ""
 
 
 def _black_and_white(mask: np.ndarray) -> Image.Image:

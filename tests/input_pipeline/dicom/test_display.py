@@ -55,7 +55,10 @@ def _lut(entries, bits):
     (dicom(_TWELVE << 4, "RLELossless", **{**_PLAIN, "HighBit": 15}), ""),
     # Signed, with upper bits of zero.
     (dicom(_SIGNED, "RLELossless", **{**_BITS, "WindowCenter": 0, "WindowWidth": 4096}), ""),
-    (dicom(_TWELVE, **{**_PLAIN, "HighBit": 15}), "bits below those that its High Bit names"),
+    (dicom(_TWELVE << 4 | 0xF, **{**_PLAIN, "HighBit": 15}), ""),
+    (dicom(_TWELVE << 4 | _TWELVE >> 8, **{**_PLAIN, "HighBit": 15}), ""),
+    (dicom(_TWELVE, **{**_PLAIN, "HighBit": 15}), "not where its High Bit says"),
+    (dicom(_TWELVE | (_GREY > 140).astype(np.uint16) << 12, **_PLAIN), ""),  # An overlay where the film is bright.
     (dicom(_TWELVE, **{**_PLAIN, "BitsStored": 10, "HighBit": 9}), "more bits than its Bits Stored"),
     (dicom(_TWELVE, **_PLAIN, RescaleSlope=0, RescaleIntercept=0), "Rescale Slope is 0"),
     (dicom(_GREY, RescaleSlope=1, RescaleIntercept=0), ""),
@@ -78,13 +81,23 @@ def test_headers_that_are_often_wrong_give_the_film_stored_plainly(content, rema
     (dicom(_TWELVE, "RLELossless", **_PLAIN)[:-2000], "is a DICOM file that is cut off"),
     (
       _changed(dicom(_BRIGHTNESS, "JPEGBaseline8Bit"), SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2"),
-      "of 1 channels, and holds a compressed image of 64 x 64 pixels of 3 channels",
+      "with 1 channel, and holds a compressed image of 64 x 64 pixels with 3 channels",
     ),
   ],
 )
 def test_a_header_that_its_compressed_pixels_contradict_is_refused(content, message):
   with pytest.raises(ValueError, match=message):
     dicom_film.decode(content)
+
+
+def test_bits_beyond_those_stored_are_the_films_where_it_goes_on_in_them():
+  grey = film(512)
+  noisy = grey.astype(np.int32) * 257 + np.random.default_rng(0).integers(-200, 200, grey.shape)
+  sixteen = np.clip(noisy, 0, 65535).astype(np.uint16)
+  window = {"WindowCenter": 32768, "WindowWidth": 65536}
+  pixels, _, remarks = dicom_film.decode(dicom(sixteen, **{**_BITS, **window}))
+  assert np.abs(pixels.astype(int) - grey).max() <= 2
+  assert remarks == ("the file's pixels have more bits than its Bits Stored, which is ignored",)
 
 
 def test_a_film_in_colours_is_remarked_upon():

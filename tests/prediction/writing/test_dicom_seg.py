@@ -7,7 +7,6 @@ import pytest
 
 from covseg.prediction.prediction import Prediction
 from covseg.prediction.writing import dicom_seg
-from covseg.runtime.command_line import set_up_logging
 from tests.conftest import ROOT
 from tests.film_makers import dicom, film, without_preamble
 
@@ -116,25 +115,44 @@ _WHOLE = dicom(_FILM, ImagerPixelSpacing=[0.25, 0.25], SliceThickness="11.25", P
     (dicom(_FILM, **{**_PLACE, "PixelSpacing": [0.4, 0.5, 0.6]}), [1, 1]),
   ],
 )
-def test_what_is_wrong_elsewhere_in_a_film_costs_no_segmentation_and_is_not_printed(tmp_path, content, spacing, capfd):
+def test_what_is_wrong_elsewhere_in_a_film_costs_no_segmentation(tmp_path, content, spacing):
   (tmp_path / "film.dcm").write_bytes(content)
-  set_up_logging()
   result = _segmentation(tmp_path / "film.dcm", _FILM.shape, _MASK)
   shared = result.SharedFunctionalGroupsSequence[0]
   assert shared.PixelMeasuresSequence[0].PixelSpacing == spacing
-  assert "".join(capfd.readouterr()) == ""
 
 
-def test_a_film_without_a_study_is_an_error_that_names_no_patient(tmp_path):
-  (tmp_path / "film.dcm").write_bytes(dicom(_FILM, StudyInstanceUID=None, PatientName="Roe"))
+@pytest.mark.parametrize("character_set", ["ISO_IR 192", "ISO-IR 192", "ISO IR 192"])
+def test_what_finds_the_study_again_is_kept(tmp_path, character_set):
+  known = {"AccessionNumber": "RAD-2021-0012", "PatientSex": "F", "PatientName": "Müller^Änne"}
+  content = dicom(_FILM, SpecificCharacterSet="ISO_IR 192", **known).replace(b"ISO_IR 192", character_set.encode())
+  (tmp_path / "film.dcm").write_bytes(content)
+  result = _segmentation(tmp_path / "film.dcm", _FILM.shape, _MASK)
+  assert {name: result[name].value for name in known} == known
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (dicom(_FILM, StudyInstanceUID=None, PatientName="Roe"), "lacks what a DICOM Segmentation needs"),
+    (_WHOLE.replace(b"11.25", b"ROE-J"), ""),
+    (_WHOLE.replace(b"4711", b"ROEX"), ""),
+    (dicom(_FILM, StudyInstanceUID="1.2.3.4.5.6.7").replace(b"1.2.3.4.5.6.7", b"ROE.JANE.1950"), ""),
+  ],
+)
+def test_the_patient_is_named_nowhere(tmp_path, content, message):
+  (tmp_path / "film.dcm").write_bytes(content)
   code = """
 import sys, pathlib, numpy as np
+from covseg.prediction.prediction import Prediction
 from covseg.prediction.writing import dicom_seg
 from covseg.runtime.command_line import set_up_logging
-from tests.prediction.writing.test_dicom_seg import _prediction
-dicom_seg.segmentation(pathlib.Path(sys.argv[1]), _prediction((40, 48)), "model")
+set_up_logging()
+nothing = np.zeros((40, 48))
+prediction = Prediction(nothing, nothing - 5, 0.5, None, None, None, None, (), is_dicom=True)
+dicom_seg.segmentation(pathlib.Path(sys.argv[1]), prediction, "model")
 """
   command = [sys.executable, "-W", "default", "-c", code, str(tmp_path / "film.dcm")]
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-  assert "lacks what a DICOM Segmentation needs" in done.stderr.splitlines()[-1]
-  assert "Roe" not in done.stdout + done.stderr
+  assert message in done.stderr
+  assert "ROE" not in (done.stdout + done.stderr).upper()
