@@ -60,13 +60,13 @@ def mean(predictions: Iterable[Logits]) -> Logits:
 
 
 def of_pairs(network: Callable[[jax.Array], Logits], images: jax.Array, mirrored: jax.Array) -> Logits:
-  """Logits {head: (B, H, W, 1)} of films: the mean of what a network says of images of them and of mirror images.
+  """Logits {head: float32 (B, H, W, 1)} of films, the mean of what a network says of images and of mirror images.
 
   It sees both in one batch, so that it is compiled once.
 
   Args:
     network: function of images (2 B, H, W, 1).
-    images, mirrored: (B, H, W, 1).
+    images, mirrored: float32 (B, H, W, 1).
   """
   pairs = jnp.stack([images, mirrored], axis=1)  # A film's two images lie on one device.
   logits = network(pairs.reshape(-1, *images.shape[1:]))
@@ -77,5 +77,5 @@ def of_pairs(network: Callable[[jax.Array], Logits], images: jax.Array, mirrored
 
 
 def _mirror(logits: Logits) -> Logits:
-  """Logits {head: (B, H, W, 1)} of mirror images, of the films themselves. What is of the left lung is of the right."""
+  """Logits {head: float32 (B, H, W, 1)} of films from those of their mirror images: left and right change places."""
   return {head: x[:, :, ::-1] for head, x in logits.items()}

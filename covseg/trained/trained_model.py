@@ -65,7 +65,7 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
 
   Args:
     name: what it is called; of a run, it is the best checkpoint. Several, with commas between them, are
-      an ensemble: the mean of their logits. Else it predicts as the first does by itself.
+      an ensemble: the mean of their logits. The `eval` fields of the first apply.
     changes: how it predicts, where that differs, "eval.FIELD=VALUE" or "model.prune_to=VALUE" each; of an
       ensemble, the first.
 
