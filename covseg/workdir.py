@@ -37,6 +37,9 @@ class Workdir:
           "Choose another --workdir, or delete this one."
         )
       return
+    done = len(self.read_metrics())
+    if config.num_epochs < done:
+      raise ValueError(f"{self.path} holds a run of {done} epochs; num_epochs={config.num_epochs} must be no fewer.")
     different = configuration.differences(self.read_config(), config)
     if different:
       raise ValueError(
@@ -65,9 +68,15 @@ class Workdir:
   def truncate_metrics(self, last_step: int) -> None:
     """Drops the lines of metrics.jsonl that lie beyond the step a run goes on from."""
     if self.metrics_file.exists():
-      lines = self.metrics_file.read_text().splitlines(keepends=True)
-      kept = [line for line in lines if _step(line) <= last_step]
-      write_whole(self.metrics_file, "".join(kept))
+      kept = [line for line in self.read_metrics() if line["step"] <= last_step]
+      write_whole(self.metrics_file, "".join(json.dumps(line) + "\n" for line in kept))
+
+  def read_metrics(self) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, without those that a kill cut short; none where there is no such file."""
+    if not self.metrics_file.exists():
+      return []
+    lines = map(_metrics, self.metrics_file.read_text(errors="replace").splitlines())
+    return [line for line in lines if line]
 
   def append_metrics(self, metrics: dict[str, Any]) -> None:
     """Appends a line to metrics.jsonl."""
@@ -91,9 +100,10 @@ def no_formula(value: Any) -> Any:
   return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
-def _step(line: str) -> float:
-  """Step of a line of metrics; infinity where a kill cut the line short."""
+def _metrics(line: str) -> dict[str, Any] | None:
+  """A line of metrics; None where it is none, as a kill cut it short."""
   try:
-    return json.loads(line)["step"]
-  except json.JSONDecodeError:
-    return float("inf")
+    found = json.loads(line)
+    return found if isinstance(found["step"], int) else None
+  except (json.JSONDecodeError, KeyError, TypeError):
+    return None

@@ -14,6 +14,9 @@ _ELASTIC_POINTS = 5
 # A lung is clean below the first part of its area that is infected, and infected above the second.
 CLEAN_LUNG, INFECTED_LUNG = 0.005, 0.03
 
+# Strengths that are parts: of a way, or of what is lost, of which something has to be left.
+_HIGHEST = {"histogram": 1, "spectrum": 1, "window": 0.49, "crop": 0.99, "resolution": 0.99, "jpeg": 0.99}
+
 TRANSFORMS = (
   "symmetry",
   "flip",
@@ -37,10 +40,14 @@ TRANSFORMS = (
 
 
 def check(config: ConfigDict, heads: Sequence[str]) -> None:
-  """Raises ValueError if a probability of `config.augment` is none, or a transform lacks a head's masks."""
+  """Raises ValueError if a probability or strength of `config.augment` is none, or a transform lacks a head's masks."""
   for name in TRANSFORMS:
     if not 0 <= config[name].probability <= 1:
       raise ValueError(f"augment.{name}.probability={config[name].probability} must be between 0 and 1.")
+    highest = _HIGHEST.get(name, float("inf"))
+    if not 0 <= config[name].strength <= highest:
+      bounds = f"between 0 and {highest}" if name in _HIGHEST else "at least 0"
+      raise ValueError(f"augment.{name}.strength={config[name].strength} must be {bounds}.")
   if config.symmetry.probability and "lung" not in heads:
     raise ValueError("augment.symmetry needs masks of the lungs, which are read for the head 'lung'; see model.heads.")
 

@@ -1,6 +1,7 @@
 """Locks between processes, which end with the process that holds them, however it ends."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -21,8 +22,15 @@ def only_process(file: pathlib.Path, what: str, wait: bool = False) -> Iterator[
   Raises:
     ValueError: another process holds it, which the error names.
   """
-  file.parent.mkdir(parents=True, exist_ok=True)
-  with file.open("a+") as lock:
+  try:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    opened = file.open("a+")
+  except OSError as error:
+    if error.errno not in (errno.EROFS, errno.EACCES) or not file.parent.is_dir():
+      raise
+    yield  # Where nothing can be written, nothing needs a lock.
+    return
+  with opened as lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:

@@ -62,6 +62,10 @@ def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields
     OSError: the port is taken, or the address is not one of this machine.
     ValueError: there is no such model or dataset.
   """
+  if not host:
+    raise ValueError("--host is empty; name an address of this machine.")
+  if not 0 <= port < 2**16:
+    raise ValueError(f"--port={port} must lie between 0 and {2**16 - 1}.")
   models = Models(list(dict.fromkeys([model, *model_files.released()])), changes)
   threshold = trained_model.load(model, tuple(changes)).config.eval.threshold  # Or an error, before the page opens.
   examples = examples_of(dataset_fields)
@@ -180,10 +184,11 @@ def _added(request: Request, name: str, read: Callable[[], Radiograph], truth: n
     raise HTTPException(422, f"{name} has to wait: all pages together hold {MAX_FILMS_OF_ALL} films.")
   stored = None
   try:
-    loaded, film = models.get(model), read()
+    loaded = models.get(model)
+    threshold = _threshold(request, loaded.trained.config.eval.threshold)
+    film = read()
     with request.state.network:
       stored = session.add(name, film, loaded, truth)
-    threshold = _threshold(request, loaded.trained.config.eval.threshold)
     with stored.prediction(threshold) as prediction:
       return JSONResponse(_described(stored, prediction))
   except (ValueError, OSError, MemoryError) as error:

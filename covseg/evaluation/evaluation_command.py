@@ -65,8 +65,7 @@ def run(request: Request) -> None:
   Raises:
     OSError, ValueError: there is no such run, checkpoint, folder, data, split or film.
   """
-  if request.predictions is not None and (request.robustness or request.shortcuts):
-    raise ValueError("--robustness and --shortcuts change films, which takes a model to predict for them: --model.")
+  _check(request)
   compilation.enable_cache()
   trained = trained_model.load(request.model, request.changes) if request.model is not None else None
   config = trained.config.copy_and_resolve_references() if trained else default.get_config()
@@ -105,6 +104,23 @@ def run(request: Request) -> None:
   )
 
 
+def _check(request: Request) -> None:
+  """Raises ValueError for what cannot work, or would have no effect."""
+  changes_films = request.robustness or request.shortcuts
+  if request.predictions is not None and changes_films:
+    raise ValueError("--robustness and --shortcuts change films, which takes a model to predict for them: --model.")
+  if request.predictions is not None and request.changes:
+    raise ValueError(f"--set {request.changes[0]} is of how a model predicts, and has no effect on --predictions.")
+  if request.threshold is not None and not 0 < request.threshold < 1:
+    raise ValueError(f"--threshold={request.threshold} must lie between 0 and 1.")
+  if request.every < 1:
+    raise ValueError(f"--every={request.every} must be at least 1.")
+  if request.every > 1 and not changes_films:
+    raise ValueError("--every is of --robustness and --shortcuts, and has no effect without them.")
+  if request.reference is not None and not request.robustness:
+    raise ValueError("--reference is of --robustness, and has no effect without it.")
+
+
 def _changed_films(
   builder: tfds.core.DatasetBuilder, trained: TrainedModel, mesh: Mesh, request: Request
 ) -> dict[str, Any]:
@@ -129,6 +145,8 @@ def _changed_films(
 
   # Not those of the evaluation itself, which need not have been at the size of the comparison.
   clean = predict(np.stack([resize_image(image, config.image_size) for image in images]))
+  if reference and not masks.any():
+    raise ValueError("--reference compares Dice, and none of these films has an infection.")
   found: dict[str, Any] = {}
   if request.shortcuts:
     found["shortcuts"] = shortcuts.assess(predict, clean, images, masks, lungs, config.image_size)
@@ -155,7 +173,8 @@ def _folder(request: Request) -> pathlib.Path:
   source = pathlib.Path(request.model or request.predictions).expanduser()
   if request.model is None or source.is_dir():
     return Workdir(source).evaluation(request.split)
-  names = [pathlib.Path(name).stem for name in request.model.split(",")]  # Of a file, or of several models.
+  names = request.model.split(",")  # Of a file, or of several models; the runs of a sweep are all called seed0.
+  names = ["_".join(pathlib.Path(name).with_suffix("").parts[-2 if len(names) > 1 else -1 :]) for name in names]
   return pathlib.Path("evaluation", ",".join(names), request.split)
 
 

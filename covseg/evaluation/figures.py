@@ -87,7 +87,7 @@ def draw(
     found.append(_roc(summary, table))
   if summary["calibration"]:
     found.append(_calibration(summary))
-  if summary["severity"] and summary["severity"]["parts"]["percent"]["num_images"]:
+  if summary["severity"] and summary["severity"]["parts"]["percent"]["num_images"] > 1:  # Limits take two films.
     found.append(_severity(summary, table, infected))
   if history:
     found.append(_training(history))

@@ -71,5 +71,4 @@ def _csv(table: dict[str, Sequence[Any]]) -> str:
 
 def _history(name: str) -> list[dict[str, Any]]:
   """The lines of metrics.jsonl of the run in a workdir; none where there is no such file."""
-  file = Workdir(name).metrics_file
-  return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+  return Workdir(name).read_metrics()

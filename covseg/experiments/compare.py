@@ -21,8 +21,12 @@ def run(folders: Sequence[str], split: str | None, output: str) -> None:
   """
   paths = find_runs(folders)
   if split is None:
-    has_test = all((Workdir(path).evaluation("test") / "metrics.json").exists() for path in paths)
-    split = "test" if has_test else "validation"
+    have = {
+      name: [(Workdir(path).evaluation(name) / "metrics.json").exists() for path in paths]
+      for name in ("test", "validation")
+    }
+    complete = [name for name, of_runs in have.items() if all(of_runs)]
+    split = (complete or [name for name, of_runs in have.items() if any(of_runs)] or ["test"])[0]
   runs = [read(path, split) for path in paths]
   check_comparable(runs)
   rows = table(runs)

@@ -250,10 +250,8 @@ def _eval_fields(metrics: dict[str, Any], config: ConfigDict) -> dict[str, Any]:
 
 def _training_seconds(workdir: Workdir) -> float | None:
   """Seconds of all epochs, with their validation; None where the log does not say."""
-  if not workdir.metrics_file.exists():
-    return None
-  seconds = [json.loads(line).get("seconds") for line in workdir.metrics_file.read_text().splitlines()]
-  return None if None in seconds else sum(seconds)
+  seconds = [line.get("seconds") for line in workdir.read_metrics()]
+  return None if None in seconds or not seconds else sum(seconds)
 
 
 def _in_order(run: Evaluated, metric: str, order: Sequence[str]) -> np.ndarray:

@@ -108,9 +108,14 @@ class Checkpoints:
     return f"The last good one, of step {self.latest_step}, is kept."
 
   def restore(self, step: int, like: State) -> tuple[State, list[float]]:
-    """State of a checkpoint, and the losses of its epoch so far; `like` has its shapes and types."""
-    state = self._checkpointer.load(step, like)
-    return state, self._checkpointer.metadata(step).custom_metadata["epoch_losses"]
+    """State of a checkpoint, and the losses of its epoch so far; `like` has its shapes and types.
+
+    Raises:
+      ValueError: it is damaged.
+    """
+    with self._damage_is_told(step):
+      state = self._checkpointer.load(step, like)
+      return state, self._checkpointer.metadata(step).custom_metadata["epoch_losses"]
 
   def restore_variables(self, step: int, shapes: dict[str, Any], averaged: bool) -> tuple[dict[str, Any], int]:
     """Variables {"params": ..., "batch_stats": ...} of a checkpoint, and its step; nothing else is read.
@@ -119,6 +124,9 @@ class Checkpoints:
       step: of the checkpoint.
       shapes: of the variables.
       averaged: whether the moving averages are wanted, which are what is evaluated where they are kept.
+
+    Raises:
+      ValueError: it is damaged.
     """
     prefix = "ema_" if averaged else ""
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -128,9 +136,20 @@ class Checkpoints:
     )
     context = ocp.Context()
     context.pytree.loading.partial_load = True
-    with context:
+    with context, self._damage_is_told(step):
       found = self._checkpointer.load(step, like)
     return {kind: found[f"{prefix}{kind}"] for kind in shapes}, step
+
+  @contextlib.contextmanager
+  def _damage_is_told(self, step: int) -> Iterator[None]:
+    """Turns what Orbax raises of a damaged checkpoint, which may quote all arrays, into a sentence."""
+    try:
+      yield
+    except Exception as error:  # Of any kind.
+      raise ValueError(
+        f"The checkpoint {self._folder / str(step)} is damaged, or of another network ({type(error).__name__}). If "
+        "it is deleted, the run goes on from the one before, if there is one."
+      ) from error
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -56,15 +57,18 @@ def run(model: str, output: str, changes: Sequence[str] = ()) -> None:
   trained = trained_model.load(model, changes)
   live = _probabilities(trained)
   content = write(trained, live)
+  beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # A file of an earlier export stays until then.
   try:
-    write_whole(path, content)
-    difference = _largest_difference(trained, jax.jit(live), read(path))
+    write_whole(beside, content)
+    difference = _largest_difference(trained, jax.jit(live), read(beside))
+    if difference <= TOLERANCE:
+      beside.replace(path)
   except Exception as error:  # Runtimes raise errors of any kind.
-    path.unlink(missing_ok=True)
     reason = " ".join(str(error).split())[:200]
     raise ValueError(f"{path} could not be run after it was written, and was removed: {reason}") from error
+  finally:
+    beside.unlink(missing_ok=True)
   if not difference <= TOLERANCE:
-    path.unlink()
     raise ValueError(f"{path} differed from the model by {difference:.2g}, and was removed.")
   if path.suffix == ".stablehlo":  # It has no place for metadata.
     about = json.dumps(description(trained), indent=2) + "\n"

@@ -138,12 +138,25 @@ SOFT = ("bce", "weighted_bce", "soft_dice", "bce_dice", "tversky", "focal_tversk
 _OF_HEADS = {"lung_weight": "lung", "presence_weight": "presence", "involvement_weight": "involvement"}
 
 
+_RANGES = {
+  "positive_weight": (0, None),
+  "dice_weight": (0, None),
+  "focal_gamma": (0, None),
+  "focal_alpha": (0, 1),
+  "tversky_alpha": (0, None),
+  "tversky_beta": (0, None),
+  "focal_tversky_gamma": (0.1, None),
+  "teacher_weight": (0, 0.5),
+  **dict.fromkeys(_OF_HEADS, (0, None)),
+}
+
+
 def check(config: ConfigDict, heads: Sequence[str]) -> None:
   """Raises ValueError if a field of `config.loss` is not known, cannot work, or has no effect."""
   check_choice("loss.name", config.name, LOSSES)
   used = set(inspect.signature(LOSSES[config.name]).parameters) - {"logits", "masks"}
   used |= {field for field, head in _OF_HEADS.items() if head in heads} | {"teacher"}
-  check_ranges(config, "loss.", {"teacher_weight": (0, 0.5)})
+  check_ranges(config, "loss.", _RANGES)
   if config.teacher and config.name not in SOFT:
     raise ValueError(
       f"loss.teacher makes masks soft, and loss.name={config.name!r} is for masks of 0 and 1; expected one of "

@@ -14,6 +14,7 @@ SCHEDULES = ("constant", "cosine", "step")
 _RANGES = {
   "warmup_epochs": (0, None),
   "step_epochs": (1, None),
+  "step_factor": (0, None),
   "weight_decay": (0, None),
   "clip_norm": (0, None),
   "encoder_factor": (0, 1),

@@ -7,7 +7,7 @@ from covseg.models import create_model, inference
 from covseg.training import losses, optimizers
 from input_pipeline import augmentation
 
-_RANGES = {"image_size": (16, None), "batch_size": (1, None), "num_epochs": (1, None)}
+_RANGES = {"seed": (0, None), "image_size": (16, None), "batch_size": (1, None), "num_epochs": (1, None)}
 
 
 def check(config: ConfigDict) -> None:

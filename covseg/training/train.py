@@ -164,6 +164,7 @@ def _train(
   first_epoch, losses = 0, []
   if checkpoints.latest_step is not None:
     state, losses = checkpoints.restore(checkpoints.latest_step, like=state)
+    _check_epoch_length(run, num_steps)
     first_epoch = (int(state.step) - len(losses)) // num_steps
     logger.info("Going on from step %d, in epoch %d.", state.step, first_epoch + 1)
   else:
@@ -204,6 +205,16 @@ def _train(
         log.samples(evaluator.samples(state.variables()), step)
       losses = []
   return state
+
+
+def _check_epoch_length(run: Run, num_steps: int) -> None:
+  """Raises ValueError if the epochs that a run has had were of other lengths: it was trained on other films."""
+  for line in run.workdir.read_metrics()[-1:]:
+    if line["step"] != line["epoch"] * num_steps:
+      raise ValueError(
+        f"{run.workdir.path} has had epochs of {line['step'] // line['epoch']} steps, and the training films there are "
+        f"now make {num_steps}. Put them back, or choose another --workdir."
+      )
 
 
 def _train_epoch(

@@ -61,7 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _info(self) -> tfds.core.DatasetInfo:
     image = tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png")
     features = {"image": image, "infection_mask": image, "id": tfds.features.Text()}
-    if any(pathlib.Path(self.builder_config.folder).glob("*/lung_masks")):
+    if any(pathlib.Path(self.builder_config.folder).glob("*/lung_masks/*")):
       features["lung_mask"] = image
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(features),
@@ -73,7 +73,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """A fingerprint of the files, and the number of films of each split."""
     films = self._films(pathlib.Path(manual_dir))
     files = [file for listed in films.values() for film in listed.values() for file in film if file]
-    lines = (f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
+    lines = (f"{file.relative_to(manual_dir)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return {"fingerprint": fingerprint, "counts": {split: {"films": len(films[split])} for split in films}}
 
@@ -106,7 +106,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     splits = [split for split in SPLITS if (folder / split).is_dir()]
     if not splits:
       raise FileNotFoundError(f"{folder} has no split; {_LAYOUT}.")
-    films, problems = {}, []
+    films, problems, of_lungs = {}, [], {}
     for split in splits:
       kinds = ("images", "masks", "negatives", "lung_masks")
       images, masks, negatives, lungs = (_by_stem(folder / split / kind, problems) for kind in kinds)
@@ -118,10 +118,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       problems += _named(masks.keys() - images.keys(), f"masks of {split}/masks have no film")
       problems += _named(images.keys() & negatives.keys(), f"films of {split} are in images and in negatives")
       problems += _named(lungs.keys() - all_films.keys(), f"masks of {split}/lung_masks have no film")
-      if lungs:
-        problems += _named(films[split].keys() - lungs.keys(), f"films of {split} have no lung mask")
+      of_lungs[split] = lungs.keys()
       if not films[split]:
         problems.append(f"{split} has no film")
+    if any(of_lungs.values()):
+      for split in splits:
+        problems += _named(films[split].keys() - of_lungs[split], f"films of {split} have no lung mask")
     if problems:
       raise ValueError(f"{folder}: {'; '.join(problems)}. {_LAYOUT.capitalize()}; names match without their suffix.")
     return films

@@ -210,6 +210,10 @@ def test_a_threshold_that_is_none_is_refused(client, session, threshold):
   added = _add(client, session, "a.png", _FILMS["0.png"]).json()
   answer = client.get(f"/{session}/films/{added['id']}/values?threshold={threshold}")
   assert answer.status_code == 422 and "between 0 and 1" in answer.json()["problem"]
+  refused = client.post(f"/{session}/films?name=b.png&threshold={threshold}", content=_FILMS["0.png"])
+  assert refused.status_code == 422
+  with zipfile.ZipFile(io.BytesIO(client.get(f"/{session}/results.zip").content)) as results:
+    assert not any("b.png" in name for name in results.namelist())
 
 
 def test_other_pages_and_names_of_this_machine_are_refused(client):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from covseg.evaluation.evaluation_command import Request, run
+from covseg.workdir import Workdir
 from tests.conftest import ROOT
 
 
@@ -78,6 +79,36 @@ def test_what_is_not_there_is_named(whole_run, tmp_path):
   with pytest.raises(FileNotFoundError, match="no such folder or file"):
     run(Request("test", str(tmp_path / "absent")))
   assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"model": "x", "every": 0, "robustness": True}, "--every=0 must be at least 1"),
+    ({"model": "x", "every": 3}, "--every is of --robustness"),
+    ({"model": "x", "reference": "y", "shortcuts": True}, "--reference is of --robustness"),
+    ({"predictions": "x", "changes": ["eval.flip=True"]}, "no effect on --predictions"),
+    ({"predictions": "x", "threshold": 5.0}, "--threshold=5.0 must lie between 0 and 1"),
+    ({"predictions": "x", "shortcuts": True}, "takes a model"),
+  ],
+)
+def test_what_cannot_work_or_has_no_effect_is_refused_before_anything_is_read(fields, message):
+  with pytest.raises(ValueError, match=message):
+    run(Request("validation", **fields))
+
+
+def test_a_log_that_a_kill_has_cut_short_is_read_up_to_there(tmp_path):
+  (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "step": 3, "seconds": 2.5}\n{"epoch": 2, "st')
+  assert Workdir(tmp_path).read_metrics() == [{"epoch": 1, "step": 3, "seconds": 2.5}]
+
+
+def test_ensembles_of_runs_that_are_called_alike_have_folders_of_their_own(whole_run, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for name in ("p", "q"):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "seed0").symlink_to(whole_run)
+    run(Request("validation", model=f"{name}/seed0,{name}/seed0"))
+  assert {path.name for path in (tmp_path / "evaluation").iterdir()} == {"p_seed0,p_seed0", "q_seed0,q_seed0"}
 
 
 @pytest.mark.parametrize(

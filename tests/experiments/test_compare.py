@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -19,7 +20,7 @@ def _write_run(path, dice, *, true_pixels=None, split="test", threshold=0.5, sec
   folder = path / "evaluation" / split
   folder.mkdir(parents=True)
   (path / "config.json").write_text(configuration.to_json(config))
-  lines = [json.dumps({"epoch": i + 1, "seconds": second}) for i, second in enumerate(seconds)]
+  lines = [json.dumps({"epoch": i + 1, "step": 3 * (i + 1), "seconds": second}) for i, second in enumerate(seconds)]
   (path / "metrics.jsonl").write_text("\n".join(lines))
   (folder / "metrics.json").write_text(json.dumps({"split": split, "threshold": threshold}))
   true_pixels = [*(true_pixels or range(1, len(dice) + 1)), 0]
@@ -118,6 +119,11 @@ def test_what_is_missing_or_there_twice_is_named(tmp_path):
   _write_run(tmp_path / "a", [0.1, 0.2])
   with pytest.raises(ValueError, match="has not been evaluated on validation"):
     _table(tmp_path, split="validation")
+  (tmp_path / "unfinished").mkdir()
+  (tmp_path / "unfinished" / "config.json").write_text((tmp_path / "a" / "config.json").read_text())
+  with pytest.raises(ValueError, match="unfinished has not been evaluated on test"):
+    compare.run([str(tmp_path)], None, str(tmp_path / "out"))
+  shutil.rmtree(tmp_path / "unfinished")
   _write_run(tmp_path / "b", [0.1, 0.2], dataset__data_dir="elsewhere")
   with pytest.raises(ValueError, match="with the same seed, which would count twice"):
     _table(tmp_path)

@@ -71,6 +71,16 @@ def test_lung_masks_are_read_where_there_are_some(config, tmp_path):
   assert (_load(config, folder).lung_masks[1] == (_mask(1) == 0)).all()
 
 
+def test_lung_masks_of_one_split_alone_are_an_error(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  (folder / "train" / "lung_masks").mkdir()
+  assert _load(config, folder).lung_masks is None
+  for i in range(3):
+    (folder / "train" / "lung_masks" / f"a{i}.png").write_bytes(picture(255 - _mask(i)))
+  with pytest.raises(ValueError, match=r"3 films of validation have no lung mask"):
+    _load(config, folder)
+
+
 def test_another_folder_has_its_own_records(config, tmp_path):
   first, second = _write(tmp_path / "a"), _write(tmp_path / "b")
   assert _load(config, first).ids[0] == "a0"

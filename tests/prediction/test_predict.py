@@ -356,6 +356,7 @@ def test_a_film_that_can_have_no_segmentation_keeps_its_other_results(whole_run,
   films = _write(tmp_path / "films", {"a.dcm": dicom(film()), "b.dcm": dicom(film(), StudyInstanceUID=None)})
   failed, (whole, lacking) = _run(whole_run, tmp_path, films, wanted=Wanted(segmentations=True))
   printed = capfd.readouterr()
+  assert whole["status"] == "done" and "segmentation" not in whole["warnings"], printed
   assert failed == 1  # Not all went well.
   assert "2 of 2 films are predicted, 0 failed, 1 of the others have no segmentation" in printed.out
   assert "b.dcm: it has no segmentation" in printed.err

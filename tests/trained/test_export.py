@@ -80,6 +80,10 @@ def test_another_result_is_refused_and_not_left_behind(whole_run, tmp_path, monk
   with pytest.raises(ValueError, match=r"differed from the model by .*, and was removed"):
     export.run(str(whole_run), str(tmp_path / "unet.stablehlo"))
   assert list(tmp_path.iterdir()) == []
+  (tmp_path / "unet.stablehlo").write_bytes(b"of an earlier export")
+  with pytest.raises(ValueError, match="differed"):
+    export.run(str(whole_run), str(tmp_path / "unet.stablehlo"))
+  assert (tmp_path / "unet.stablehlo").read_bytes() == b"of an earlier export"
 
 
 def test_a_file_of_another_kind_is_refused(whole_run, tmp_path):

@@ -175,6 +175,33 @@ def test_a_longer_run_goes_on_from_a_shorter_one(whole_run, tiny_config, tmp_pat
   assert _same(two, one)
 
 
+def test_fewer_epochs_than_a_run_has_had_are_refused(whole_run, tiny_config):
+  tiny_config.num_epochs = 1
+  with pytest.raises(ValueError, match=r"a run of 2 epochs; num_epochs=1 must be no fewer"):
+    train.train_and_evaluate(tiny_config, str(whole_run))
+  assert json.loads((whole_run / "config.json").read_text())["num_epochs"] == 2
+
+
+def test_a_run_does_not_go_on_with_another_number_of_films_or_a_damaged_checkpoint(tiny_config, tmp_path, monkeypatch):
+  run = tmp_path / "run"
+  tiny_config.num_epochs = 1
+  train.train_and_evaluate(tiny_config, str(run))
+  tiny_config.num_epochs, log = 2, (run / "metrics.jsonl").read_text()
+  with monkeypatch.context() as patch:
+    order = train.TrainingOrder
+    patch.setattr(train, "TrainingOrder", lambda infected, *rest: order(infected[:8], *rest))
+    with pytest.raises(ValueError, match="has had epochs of 3 steps, and the training films there are now make 2"):
+      train.train_and_evaluate(tiny_config, str(run))
+  assert (run / "metrics.jsonl").read_text() == log
+  largest = max(
+    (file for file in (run / "checkpoints" / "3").rglob("*") if file.is_file()), key=lambda f: f.stat().st_size
+  )
+  largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+  with pytest.raises(ValueError, match=r"The checkpoint .*checkpoints/3 is damaged") as error:
+    train.train_and_evaluate(tiny_config, str(run))
+  assert len(str(error.value)) < 500
+
+
 def test_another_configuration_is_refused_by_its_fields(whole_run, tiny_config):
   before = (whole_run / "config.json").read_bytes()
   tiny_config.seed = 1
@@ -260,6 +287,11 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(tiny_config, tmp_path,
     ({"loss.name": "dice"}, "one of bce"),
     ({"optimizer.learning_rate": -1.0}, "must be a positive number"),
     ({"num_epochs": 0}, "num_epochs=0 must be at least 1"),
+    ({"seed": -1}, "seed=-1 must be at least 0"),
+    ({"loss.name": "weighted_bce", "loss.positive_weight": -3.0}, "loss.positive_weight=-3.0 must be at least 0"),
+    ({"loss.name": "bce_dice", "loss.dice_weight": float("nan")}, "loss.dice_weight=nan must be"),
+    ({"augment.crop.strength": 3.0}, "augment.crop.strength=3.0 must be between 0 and 0.99"),
+    ({"augment.noise.strength": float("nan")}, "augment.noise.strength=nan must be at least 0"),
     ({"eval.threshold": 1.5}, "between 0 and 1"),
     ({"dataset.mask_key": "mask"}, "image, infection_mask"),
   ],
