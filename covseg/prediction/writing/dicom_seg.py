@@ -32,6 +32,7 @@ _PATTERNS = {
 }
 
 _PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_LONGEST_TEXT = 64  # Of a value representation LO.
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -65,6 +66,7 @@ def _segmentation(path: pathlib.Path, prediction: Prediction, model_name: str) -
   import pydicom
   from pydicom.sr.codedict import codes
 
+  model_name = model_name[-_LONGEST_TEXT:]  # A path may be longer; the fingerprint comes last.
   finding, organ = codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.AnatomicalStructure
   covid = highdicom.sr.CodedConcept("840539006", "SCT", "Disease caused by SARS-CoV-2")
   segments = [("COVID-19 infection", finding, covid, PREDICTION_COLOR, prediction.mask)]

@@ -52,6 +52,14 @@ def test_real_films_get_one(real_data, name):
   assert np.array_equal(found[0, ..., 0], mask)
 
 
+def test_a_models_name_may_be_a_long_path(tmp_path):
+  (tmp_path / "film.dcm").write_bytes(dicom(_FILM))
+  name = f"{'/folder' * 20}/run 0123456789abcdef"
+  content = dicom_seg.segmentation(tmp_path / "film.dcm", _prediction(_FILM.shape), name)
+  result = highdicom.seg.segread(io.BytesIO(content))
+  assert result.SoftwareVersions == name[-64:]
+
+
 _CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
