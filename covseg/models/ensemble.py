@@ -70,10 +70,9 @@ def of_pairs(network: Callable[[jax.Array], Logits], images: jax.Array, mirrored
   """
   pairs = jnp.stack([images, mirrored], axis=1)  # A film's two images lie on one device.
   logits = network(pairs.reshape(-1, *images.shape[1:]))
-  of_pairs = {head: x.reshape(-1, 2, *x.shape[1:]) for head, x in logits.items()}
-  return mean(
-    [{head: x[:, 0] for head, x in of_pairs.items()}, _mirror({head: x[:, 1] for head, x in of_pairs.items()})]
-  )
+  paired = {head: x.reshape(-1, 2, *x.shape[1:]) for head, x in logits.items()}
+  of_films, of_mirrored = ({head: x[:, i] for head, x in paired.items()} for i in (0, 1))
+  return mean([of_films, _mirror(of_mirrored)])
 
 
 def _mirror(logits: Logits) -> Logits:

@@ -107,7 +107,7 @@ def run(
       if film.problem:
         failed += 1
         tqdm.write(f"{film_search.printable(film.found.name)} {film.problem}", file=sys.stderr)
-      elif film.key not in work.done:
+      elif film.key not in work.done and not film.lacking:  # Which is tried again.
         journal.append(film.key, film.line)
       if film.lacking:
         lacking += 1

@@ -31,7 +31,6 @@ _PATTERNS = {
   "InstanceNumber": r"\d{1,9}",
 }
 
-_PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _LONGEST_TEXT = 64  # Of a value representation LO.
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
