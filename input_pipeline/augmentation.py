@@ -14,7 +14,7 @@ _ELASTIC_POINTS = 5
 # A lung is clean below the first part of its area that is infected, and infected above the second.
 CLEAN_LUNG, INFECTED_LUNG = 0.005, 0.03
 
-# Strengths that are parts: of a way, or of what is lost, of which something has to be left.
+# Strengths with a highest value: parts of a way, up to all of it, and parts that are lost, of which some must stay.
 _HIGHEST = {"histogram": 1, "spectrum": 1, "window": 0.49, "crop": 0.99, "resolution": 0.99, "jpeg": 0.99}
 
 TRANSFORMS = (

@@ -79,8 +79,7 @@ def decode(content: bytes) -> Picture:
       if (pages := getattr(image, "n_frames", 1)) > 1:
         remarks.append(f"has {pages} pages, of which the first is used")
       values, colours = _values(image, content)
-      has_alpha = "A" in image.getbands() or "transparency" in image.info
-      if has_alpha and np.ptp(image.convert("RGBA").getchannel("A")) > 0:
+      if _is_transparent_in_part(image):
         remarks.append(_TRANSPARENT)
       turn, unread = _turn(image)
       return Picture(values, turn, (*remarks, *colours, *unread), image.format in _LOSSY)
@@ -164,6 +163,12 @@ def decode_mask(content: bytes) -> np.ndarray:
   if any("colours" in remark for remark in picture.remarks):
     raise ValueError("is no mask: its colours differ; expected black and white")
   return np.ascontiguousarray(picture.turn.apply(to_mask(picture)))
+
+
+def _is_transparent_in_part(image: Image.Image) -> bool:
+  if image.mode == "P" and "transparency" in image.info:
+    image = image.convert("RGBA")
+  return "A" in image.getbands() and len(set(image.getchannel("A").getextrema())) > 1
 
 
 def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:

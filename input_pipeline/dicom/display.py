@@ -25,7 +25,7 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
   if pixels.ndim == 3:
     if pixels.dtype != np.uint8:
       raise RefusedFilm("is in colours of more than 8 bits")
-    # A grey film's blue and red differences are constant, and some files call them colours.
+    # Some files call brightness and two colour differences red, green and blue; of a grey film, both are constant.
     if (np.abs(pixels[..., 1:].astype(np.int16) - 128) <= _FLAT).all() and np.ptp(pixels[..., 0]) > 2 * _FLAT:
       return np.ascontiguousarray(pixels[..., 0]), [
         "the file holds brightness and colour, and says red, green and blue"
@@ -77,7 +77,11 @@ def _within_bits(dataset: Any, pixels: np.ndarray, remarks: list[str]) -> tuple[
 
 
 def _belong(raw: np.ndarray, stored: int) -> bool:
-  """Whether bits above those stored are the film's own: where they change between neighbours, (H, W), it goes on."""
+  """Whether bits above those stored are the film's own, and not an overlay's, of raw pixels int32 (H, W).
+
+  Between neighbours that differ in them, a film changes by less than half of what the stored bits hold, mostly. An
+  overlay changes it by all of that or more.
+  """
   steps = [np.abs(np.diff(raw, axis=axis))[np.diff(raw >> stored, axis=axis) != 0] for axis in (0, 1)]
   steps = np.concatenate(steps)
   return steps.size > 0 and np.mean(steps < 2 ** (stored - 1)) > 0.5

@@ -202,6 +202,15 @@ def test_a_mask_drawn_in_transparency_is_refused(mode):
   assert (pixels.decode_mask(_saved(black_and_white, "PNG")) == (shapes > 0)).all()
 
 
+def test_a_transparent_level_of_a_film_of_16_bits_costs_nothing():
+  content = picture(film(64).astype(np.uint16) * 257)
+  level = b"tRNS" + b"\0\0"
+  chunk = struct.pack(">I", 2) + level + struct.pack(">I", zlib.crc32(level))
+  start = content.index(b"IDAT") - 4
+  found = pixels.decode(content[:start] + chunk + content[start:])
+  assert np.array_equal(to_grey(found.values), film(64)) and found.remarks == ()
+
+
 def test_a_mask_of_not_a_number_is_refused():
   values = np.where(film(64) > 128, np.nan, 0).astype(np.float32)
   with pytest.raises(ValueError, match="not finite"):
