@@ -6,8 +6,9 @@ from input_pipeline.limits import RefusedFilm
 
 # The few values beyond these percentiles do not decide the grey levels of the others.
 _PERCENTILES = (0.1, 99.9)
-# Nor do up to so many pixels, as of letters, a marker or a border, that are at least twice as bright as all others.
-_LARGEST_MARKER = 0.3
+# Nor does up to this part of the pixels, as of letters or a marker, at least twice as bright as all others. A film on a
+# large black plate may itself be little more.
+_LARGEST_MARKER = 0.05
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601.
 _COLOUR = 10  # Mean difference of channels, in levels of 255, from which a picture counts as coloured.
 
@@ -38,7 +39,7 @@ def to_grey(values: np.ndarray) -> np.ndarray:
 def white_of(values: np.ndarray) -> int:
   """White of whole numbers, (H, W) from 0 to 65535: 1 less than the least power of two that holds them, at least 255.
 
-  Not held are the brightest 0.1 %, nor up to 30 % that lie at least twice as bright as the others.
+  Not held are the brightest 0.1 %, nor up to 5 % that lie at least twice as bright as the others.
   """
   above = {bits: np.count_nonzero(values >= 2**bits) for bits in range(8, 17)}
   highest = next(bits for bits in above if not above[bits])

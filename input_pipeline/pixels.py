@@ -205,7 +205,7 @@ def _values(image: Image.Image, content: bytes) -> tuple[np.ndarray, tuple[str, 
 
 
 def _inverted(values: np.ndarray) -> np.ndarray:
-  if values.dtype.kind == "u":
+  if values.dtype.kind == "u" and values.max() < 2**16:
     white = white_of(values)
     return white - np.minimum(values, white)
   return values.max() + values.min() - values

@@ -121,6 +121,13 @@ def test_a_marker_far_brighter_than_the_film_does_not_darken_it(white_is_zero):
   assert (found[marker == 1] == (0 if white_is_zero else 255)).all()
 
 
+def test_a_film_on_a_large_black_plate_is_no_marker():
+  plate = np.zeros((256, 256), np.uint16)
+  plate[64:160, 64:160] = film(96).astype(np.uint16) * 200 + 9000  # 14 % of it.
+  grey = to_grey(plate)[64:160, 64:160].astype(int)
+  assert np.abs(grey - (film(96).astype(int) * 200 + 9000) / 257).max() <= 1
+
+
 def test_signed_values_of_8_bits_keep_their_order():
   signed = picture((film(64) ^ np.uint8(128)), "TIFF", tiffinfo={339: 2})
   assert np.array_equal(pixels.decode(signed).values, film(64))
