@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from covseg.models.batch_norm import BatchNorm
-from covseg.models.convolution import conv3x3
+from covseg.models.convolution import conv
 from covseg.models.dense import dense
+from covseg.models.upsampling import upsampled_conv3x3
 
 NORMS = ("batch", "group")
 HEADS = ("infection", "lung", "involvement", "presence")
@@ -28,9 +29,12 @@ class Conv3x3(nn.Module):
   features: int
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    shape = (3, 3, x.shape[-1], self.features)
-    return conv3x3(x, self.param("kernel", nn.initializers.he_normal(), shape).astype(x.dtype))
+  def __call__(self, x: jax.Array | None, coarse: jax.Array | None = None) -> jax.Array:
+    """(B, H, W, features) of x, (B, H, W, C), after coarse features, (B, H/2, W/2, D), upsampled; or of one of them."""
+    inputs = [features for features in (coarse, x) if features is not None]
+    shape = (3, 3, sum(features.shape[-1] for features in inputs), self.features)
+    kernel = self.param("kernel", nn.initializers.he_normal(), shape).astype(inputs[0].dtype)
+    return conv(x, kernel) if coarse is None else upsampled_conv3x3(coarse, x, kernel)
 
 
 class DoubleConv(nn.Module):
@@ -45,10 +49,11 @@ class DoubleConv(nn.Module):
   norm: str = "batch"
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    for _ in range(2):
+  def __call__(self, x: jax.Array | None, train: bool, coarse: jax.Array | None = None) -> jax.Array:
+    """(B, H, W, features) of what `Conv3x3` takes."""
+    for i in range(2):
       # The norm has a shift of its own, so the convolution needs no bias.
-      x = Conv3x3(self.features)(x)
+      x = Conv3x3(self.features)(x, None if i else coarse)
       if self.norm == "group":
         x = nn.GroupNorm(math.gcd(8, self.features), epsilon=1e-5, dtype=x.dtype)(x)
       else:
@@ -123,13 +128,6 @@ def _pool_lungs(features: jax.Array, lungs: jax.Array) -> jax.Array:
   means /= jnp.maximum(lungs.sum(axis=(1, 2))[..., None], 1e-3)
   maxima = jnp.stack([(lungs[..., i : i + 1] * features).max(axis=(1, 2)) for i in (0, 1)], axis=1)
   return jnp.concatenate([means, maxima], axis=-1)[:, None]
-
-
-def upsample(x: jax.Array) -> jax.Array:
-  """Each pixel repeated over 2x2, (B, H, W, C) -> (B, 2H, 2W, C)."""
-  b, h, w, c = x.shape
-  x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
-  return x.reshape(b, 2 * h, 2 * w, c)
 
 
 def resize(x: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:

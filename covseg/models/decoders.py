@@ -2,9 +2,9 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from covseg.models import blocks
+from covseg.models.upsampling import upsample
 
 DECODERS = ("unet", "fpn")
 
@@ -22,10 +22,7 @@ class UNetDecoder(nn.Module):
   def __call__(self, encoded: list[jax.Array], train: bool) -> jax.Array:
     *skips, x = encoded
     for features in self.features:
-      x = blocks.upsample(x)
-      if skips:
-        x = jnp.concatenate([x, skips.pop()], axis=-1)
-      x = blocks.DoubleConv(features)(x, train)
+      x = blocks.DoubleConv(features)(skips.pop() if skips else None, train, coarse=x)
     return x
 
 
@@ -49,7 +46,7 @@ class FPNDecoder(nn.Module):
     for level in (5, 4, 3, 2):  # Of stride 2**level.
       x = encoded[level - 1]
       lateral = nn.Dense(self.pyramid_features, dtype=x.dtype, name=f"lateral_{level}")(x)
-      top = lateral if top is None else lateral + blocks.upsample(top)
+      top = lateral if top is None else lateral + upsample(top)
       y = self._scale_up(top, level)
       total = y if total is None else total + y
     # Of an image, a channel is dropped everywhere or nowhere.

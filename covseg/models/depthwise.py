@@ -1,26 +1,13 @@
 """The depthwise convolution, as fast on a CPU as on an accelerator."""
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 
+from covseg.models import platforms
+
 Pads = tuple[tuple[int, int], tuple[int, int]]  # Before and after, of rows and of columns.
-
-_for_export = contextvars.ContextVar("for_export", default=False)
-
-
-@contextlib.contextmanager
-def for_export() -> Iterator[None]:
-  """Within it, convolutions are traced as such on every backend, as other programs know them."""
-  token = _for_export.set(True)
-  try:
-    yield
-  finally:
-    _for_export.reset(token)
 
 
 def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: int | None = None) -> jax.Array:
@@ -53,10 +40,7 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: in
       feature_group_count=x.shape[-1],
     )
 
-  if _for_export.get():
-    return grouped(x, kernel)
-  shifted_products = functools.partial(_shifted_products, stride, pads)
-  return jax.lax.platform_dependent(x, kernel, cpu=shifted_products, default=grouped)
+  return platforms.choose(x, kernel, cpu=functools.partial(_shifted_products, stride, pads), accelerator=grouped)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from covseg.models.blocks import HEADS_OF_FILMS
-from covseg.models.depthwise import for_export
 from covseg.models.inference import predict
+from covseg.models.platforms import for_export
 from covseg.runtime import compilation
 from covseg.trained import trained_model
 from covseg.trained.trained_model import TrainedModel

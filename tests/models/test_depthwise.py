@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from covseg.models import depthwise
+from covseg.models import depthwise, platforms
 
 
 @pytest.mark.parametrize("padding", [None, "half"])
@@ -32,7 +32,7 @@ def test_equals_xlas_grouped_convolution_and_its_gradients(shape, size, stride, 
 
 def test_for_export_it_is_traced_as_the_convolution_that_other_programs_know():
   x, kernel = np.ones((1, 4, 4, 2), np.float32), np.ones((3, 3, 2), np.float32)
-  with depthwise.for_export():
+  with platforms.for_export():
     jaxpr = str(jax.make_jaxpr(depthwise.depthwise_conv)(x, kernel))
   assert "feature_group_count=2" in jaxpr
   assert "platform_index" not in jaxpr
