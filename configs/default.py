@@ -160,7 +160,8 @@ def get_config() -> ConfigDict:
   config.eval = evaluation = ConfigDict()
   # Side at which masks are compared, in pixels: that of the stored masks of COVID-QU-Ex.
   evaluation.image_size = 256
-  evaluation.batch_size = 16
+  # Films at a time, rounded up to the number of devices. Few stay in a processor's cache.
+  evaluation.batch_size = 4
   # Average the predictions of a film and of its mirror image. Of several networks, the first then predicts for both,
   # the second for the film, the third for the mirror image, and so on in turn.
   evaluation.flip = False
