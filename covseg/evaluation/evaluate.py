@@ -55,25 +55,17 @@ class Evaluator:
     self._eval_step = create_eval_step(model, config.eval, mesh)
 
   def count_pixels(self, variables: Any) -> Iterator[np.ndarray]:
-    """Counts of each film in turn, int64 (4,)."""
-    waiting = []
-    for batch, num_real in eval_batches(self.films.images, self.films.masks, self._batch_size):
-      counts, _ = self._apply(variables, batch)
-      waiting.append(counts[:num_real])
-      if len(waiting) > 1:  # The next batch is under way while the last one is waited for.
-        yield from np.asarray(waiting.pop(0), np.int64)
-    for counts in waiting:
-      yield from np.asarray(counts, np.int64)
+    """Counts of each film in turn, int32 (4,)."""
+    for counts, _ in self._apply(variables, self.films.images, self.films.masks):
+      yield from counts
 
   def samples(self, variables: Any) -> np.ndarray:
     """Panel of a few films with infections, spread over the split; uint8 (H, W, 3)."""
     infected = np.flatnonzero(self.films.masks.any(axis=(1, 2)))
     chosen = infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)]
     masks = self.films.masks[chosen]
-    probabilities = []
-    for batch, num_real in eval_batches(self.films.images[chosen], masks, self._batch_size):
-      probabilities.extend(np.asarray(self._apply(variables, batch)[1]["infection"])[:num_real])
-    return pictures.panel(self.films.images[chosen], masks, np.stack(probabilities) > self._threshold)
+    found = [heads["infection"] for _, heads in self._apply(variables, self.films.images[chosen], masks)]
+    return pictures.panel(self.films.images[chosen], masks, np.concatenate(found) > self._threshold)
 
   def predict(self, variables: Any, title: str, images: np.ndarray | None = None) -> Predictions:
     """What the network predicts for all films, or for other images, uint8 (N, h, w), in their place.
@@ -88,9 +80,8 @@ class Evaluator:
     of_films: dict[str, np.ndarray] = {}
     done = 0
     with tqdm(desc=title, total=len(self.films), unit="film", disable=None if title else True) as bar:
-      for batch, num_real in eval_batches(images, self.films.masks, self._batch_size):
-        found = {head: np.asarray(p)[:num_real] for head, p in self._apply(variables, batch)[1].items()}
-        films = slice(done, done + num_real)
+      for counts, found in self._apply(variables, images, self.films.masks):
+        films = slice(done, done + len(counts))
         masks[films] = found["infection"] > self._threshold
         probabilities[films] = found["infection"]
         if "lung" in found:
@@ -99,14 +90,28 @@ class Evaluator:
         for head in blocks.HEADS_OF_FILMS:
           if head in found:
             of_films.setdefault(head, np.empty(shape[0], np.float32))[films] = found[head]
-        done += num_real
-        bar.update(num_real)
+        done = films.stop
+        bar.update(len(counts))
     return Predictions(masks, probabilities, lung_masks, of_films)
 
-  def _apply(self, variables: Any, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+  def _apply(
+    self, variables: Any, images: np.ndarray, masks: np.ndarray
+  ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """What the eval step returns for a few films at a time; it computes the next ones while these are used."""
     share = devices.share_of_batch(self._batch_size)
-    batch = {name: array[share] for name, array in batch.items()}
-    return self._eval_step(variables, devices.split_over_batch(self._mesh, batch))
+    waiting = []
+    for batch, num_real in eval_batches(images, masks, self._batch_size):
+      batch = {name: array[share] for name, array in batch.items()}
+      waiting.append((self._eval_step(variables, devices.split_over_batch(self._mesh, batch)), num_real))
+      if len(waiting) > 1:
+        yield _of_films(*waiting.pop(0))
+    for step in waiting:
+      yield _of_films(*step)
+
+
+def _of_films(found: Any, num_real: int) -> Any:
+  """Arrays of a batch without the films that fill it up, on the host."""
+  return jax.tree.map(lambda x: np.asarray(x)[:num_real], found)
 
 
 def predict(trained: TrainedModel, mesh: Mesh, films: Films, title: str) -> Predictions:
