@@ -160,7 +160,8 @@ def get_config() -> ConfigDict:
   config.eval = evaluation = ConfigDict()
   # Side at which masks are compared, in pixels: that of the stored masks of COVID-QU-Ex.
   evaluation.image_size = 256
-  # Films at a time, rounded up to the number of devices. Few stay in a processor's cache.
+  # Films at a time, rounded up to a multiple of the devices in training and `evaluate`. On a CPU, arrays of a few
+  # films stay in its cache; a GPU may be faster with more.
   evaluation.batch_size = 4
   # Average the predictions of a film and of its mirror image. Of several networks, the first then predicts for both,
   # the second for the film, the third for the mirror image, and so on in turn.

@@ -56,15 +56,16 @@ class Evaluator:
 
   def count_pixels(self, variables: Any) -> Iterator[np.ndarray]:
     """Counts of each film in turn, int32 (4,)."""
-    for counts, _ in self._apply(variables, self.films.images, self.films.masks):
-      yield from counts
+    for (counts, _), num_real in self._apply(variables, self.films.images, self.films.masks):
+      yield from np.asarray(counts)[:num_real]
 
   def samples(self, variables: Any) -> np.ndarray:
     """Panel of a few films with infections, spread over the split; uint8 (H, W, 3)."""
     infected = np.flatnonzero(self.films.masks.any(axis=(1, 2)))
     chosen = infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)]
     masks = self.films.masks[chosen]
-    found = [heads["infection"] for _, heads in self._apply(variables, self.films.images[chosen], masks)]
+    applied = self._apply(variables, self.films.images[chosen], masks)
+    found = [np.asarray(heads["infection"])[:num_real] for (_, heads), num_real in applied]
     return pictures.panel(self.films.images[chosen], masks, np.concatenate(found) > self._threshold)
 
   def predict(self, variables: Any, title: str, images: np.ndarray | None = None) -> Predictions:
@@ -80,8 +81,9 @@ class Evaluator:
     of_films: dict[str, np.ndarray] = {}
     done = 0
     with tqdm(desc=title, total=len(self.films), unit="film", disable=None if title else True) as bar:
-      for counts, found in self._apply(variables, images, self.films.masks):
-        films = slice(done, done + len(counts))
+      for (_, heads), num_real in self._apply(variables, images, self.films.masks):
+        found = {head: np.asarray(x)[:num_real] for head, x in heads.items()}
+        films = slice(done, done + num_real)
         masks[films] = found["infection"] > self._threshold
         probabilities[films] = found["infection"]
         if "lung" in found:
@@ -91,27 +93,24 @@ class Evaluator:
           if head in found:
             of_films.setdefault(head, np.empty(shape[0], np.float32))[films] = found[head]
         done = films.stop
-        bar.update(len(counts))
+        bar.update(num_real)
     return Predictions(masks, probabilities, lung_masks, of_films)
 
   def _apply(
     self, variables: Any, images: np.ndarray, masks: np.ndarray
-  ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """What the eval step returns for a few films at a time; it computes the next ones while these are used."""
+  ) -> Iterator[tuple[tuple[jax.Array, dict[str, jax.Array]], int]]:
+    """What the eval step returns for each batch, and how many films of the batch are real.
+
+    The next batch is computed while the caller uses this one.
+    """
     share = devices.share_of_batch(self._batch_size)
     waiting = []
     for batch, num_real in eval_batches(images, masks, self._batch_size):
       batch = {name: array[share] for name, array in batch.items()}
       waiting.append((self._eval_step(variables, devices.split_over_batch(self._mesh, batch)), num_real))
       if len(waiting) > 1:
-        yield _of_films(*waiting.pop(0))
-    for step in waiting:
-      yield _of_films(*step)
-
-
-def _of_films(found: Any, num_real: int) -> Any:
-  """Arrays of a batch without the films that fill it up, on the host."""
-  return jax.tree.map(lambda x: np.asarray(x)[:num_real], found)
+        yield waiting.pop(0)
+    yield from waiting
 
 
 def predict(trained: TrainedModel, mesh: Mesh, films: Films, title: str) -> Predictions:

@@ -83,7 +83,7 @@ def run(request: Request) -> None:
     raise ValueError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
   duplicates = near_duplicates.read(request.duplicates or builder, films.ids, request.split)
   if trained:
-    mesh = devices.create_mesh(jax.device_count())
+    mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
     found = evaluate.predict(trained, mesh, films, request.split)
     on_validation = (validation, evaluate.predict(trained, mesh, validation, "threshold")) if validation else None
     origin = Origin(request.split, config.eval.threshold, trained.name, config, trained.step)

@@ -30,7 +30,12 @@ class Conv3x3(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array | None, coarse: jax.Array | None = None) -> jax.Array:
-    """(B, H, W, features) of x, (B, H, W, C), after coarse features, (B, H/2, W/2, D), upsampled; or of one of them."""
+    """The convolution, (B, H, W, features), of x, or of coarse features that are upsampled first, or of both.
+
+    Args:
+      x: (B, H, W, C); None for coarse features alone.
+      coarse: (B, H/2, W/2, D), whose channels come before those of x.
+    """
     inputs = [features for features in (coarse, x) if features is not None]
     shape = (3, 3, sum(features.shape[-1] for features in inputs), self.features)
     kernel = self.param("kernel", nn.initializers.he_normal(), shape).astype(inputs[0].dtype)
@@ -50,7 +55,7 @@ class DoubleConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array | None, train: bool, coarse: jax.Array | None = None) -> jax.Array:
-    """(B, H, W, features) of what `Conv3x3` takes."""
+    """(B, H, W, features) of x and coarse features, as `Conv3x3` takes them."""
     for i in range(2):
       # The norm has a shift of its own, so the convolution needs no bias.
       x = Conv3x3(self.features)(x, None if i else coarse)

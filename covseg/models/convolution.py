@@ -1,14 +1,13 @@
-"""The convolutions of the networks' decoders, with gradients that are fast on a CPU, too."""
+"""The 3x3 and 2x2 convolutions of the networks, with gradients that are fast on a CPU, too."""
 
 import jax
 import jax.numpy as jnp
 
 from covseg.models import platforms
 
-# Where input and output channels of a 3x3 convolution together are no more than this, XLA:CPU's gradient for the
-# kernel is slower than the one below (by 1.4 to 2.6 times, U-Net at 256 and 128 pixels on 2 cores). That of a 2x2
-# convolution always is.
-_NARROW = 64
+# By the kernel's size: where input and output channels together are no more than this, XLA:CPU's gradient for the
+# kernel is slower than the one below (3x3: by 1.4 to 2.6 times, U-Net at 256 and 128 pixels on 2 cores).
+_NARROW = {2: 384, 3: 64}
 
 
 @jax.custom_vjp
@@ -26,10 +25,11 @@ def conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _conv(x: jax.Array, kernel: jax.Array, padding: int = 1) -> jax.Array:
-  size = len(kernel)
-  if size == 2 and padding:  # In output and input of equal size, XLA:CPU's gradient for the kernel is much faster.
+  after = padding
+  if len(kernel) == 2 and padding:  # Input and output of equal size: XLA:CPU's own gradient for the kernel is faster.
     x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
-  pads = ((padding, padding if size == 3 else 0),) * 2
+    after = 0
+  pads = ((padding, after),) * 2
   return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
@@ -42,7 +42,7 @@ def _backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Arr
   size = len(kernel)
   x_gradient = _conv(g, kernel[::-1, ::-1].swapaxes(2, 3), padding=size - 2)
   # By image does not go with images that lie on several devices.
-  if (size == 2 or x.shape[-1] + g.shape[-1] <= _NARROW) and jax.device_count() == 1:
+  if x.shape[-1] + g.shape[-1] <= _NARROW[size] and jax.device_count() == 1:
     kernel_gradient = platforms.choose(x, g, cpu=_kernel_gradient_by_image, accelerator=_kernel_gradient)
   else:
     kernel_gradient = _kernel_gradient(x, g)
@@ -85,5 +85,5 @@ def _kernel_gradient_by_image(x: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def _kernel_size(x: jax.Array, g: jax.Array) -> int:
-  """K of a kernel that makes the size of g of that of x."""
+  """K of the kernel: 3 if g is as high as x, 2 if it is a row higher."""
   return 3 - (g.shape[1] - x.shape[1])

@@ -12,7 +12,7 @@ _for_export = contextvars.ContextVar("for_export", default=False)
 
 @contextlib.contextmanager
 def for_export() -> Iterator[None]:
-  """Within it, every backend traces what accelerators compute, as other programs know it."""
+  """Within it, `choose` takes the accelerator's function on every backend: operations that other programs know."""
   token = _for_export.set(True)
   try:
     yield

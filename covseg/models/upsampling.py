@@ -1,4 +1,4 @@
-"""Nearest-neighbour upsampling, and the convolution after it, at half its cost on a CPU."""
+"""Nearest-neighbour upsampling, and the convolution that follows it, at half the cost on a CPU."""
 
 import jax
 import jax.numpy as jnp
@@ -40,16 +40,18 @@ def _without_upsampling(x: jax.Array, skip: jax.Array | None, kernel: jax.Array)
   b, h, w, c = x.shape
   f = kernel.shape[-1]
   # The 2x2 pixels of x around a corner decide the 2x2 output pixels around it.
-  weights = _around_corners(_around_corners(kernel[:, :, :c], 0), 1)  # (2, 2, C, F, 2, 2)
-  y = conv(x, weights.transpose(0, 1, 2, 4, 5, 3).reshape(2, 2, c, 4 * f))  # (B, H + 1, W + 1, 4F)
+  weights = _around_corners(_around_corners(kernel[:, :, :c].astype(jnp.float32), 0), 1)  # (2, 2, C, F, 2, 2)
+  weights = weights.transpose(0, 1, 2, 4, 5, 3).reshape(2, 2, c, 4 * f)
+  y = conv(x, weights.astype(x.dtype))  # (B, H + 1, W + 1, 4F)
   y = y.reshape(b, h + 1, w + 1, 2, 2, f).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h + 2, 2 * w + 2, f)
   y = y[:, 1:-1, 1:-1]
   return y if skip is None else y + conv(skip, kernel[:, :, c:])
 
 
 def _around_corners(kernel: jax.Array, axis: int) -> jax.Array:
-  """Weights of 2 pixels before upsampling, of 3 along an axis after it, for the output pixel before and after the
-  corner between them, along a new last axis.
+  """Weights of two pixels before upsampling from those of three pixels after it, along an axis.
+
+  They are stacked along a new last axis: for the output pixel before the border of the two pixels, and after it.
   """
   first, second, third = jnp.split(kernel, 3, axis)
   before = jnp.concatenate([first + second, third], axis)

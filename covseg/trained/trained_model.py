@@ -53,7 +53,9 @@ class TrainedModel:
   @functools.cached_property
   def fingerprint(self) -> str:
     """16 hexadecimal digits that differ between any two sets of weights, and ways to predict with them."""
-    digest = hashlib.sha256(f"{self.network} {json.dumps(self.config.eval.to_dict())}".encode())
+    way = self.config.eval.to_dict()
+    del way["batch_size"]  # It decides how fast, not what.
+    digest = hashlib.sha256(f"{self.network} {json.dumps(way)}".encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
       digest.update(jax.tree_util.keystr(path).encode())
       digest.update(np.asarray(leaf).tobytes())

@@ -48,6 +48,8 @@ def test_a_model_is_released_with_another_way_to_predict(whole_run, tmp_path):
   plain = trained_model.load(str(tmp_path / "flipped.safetensors"), ["eval.flip=false"])
   assert plain.config.eval.flip is False
   assert plain.fingerprint != flipped.fingerprint  # A prediction run is not resumed with the other.
+  batched = trained_model.load(str(tmp_path / "flipped.safetensors"), ["eval.batch_size=9"])
+  assert batched.fingerprint == flipped.fingerprint
 
 
 @pytest.mark.parametrize(
