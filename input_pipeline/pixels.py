@@ -166,6 +166,7 @@ def decode_mask(content: bytes) -> np.ndarray:
 
 
 def _is_transparent_in_part(image: Image.Image) -> bool:
+  """Whether transparency says what the values do not: a single grey level or colour that is transparent does not."""
   if image.mode == "P" and "transparency" in image.info:
     image = image.convert("RGBA")
   return "A" in image.getbands() and len(set(image.getchannel("A").getextrema())) > 1

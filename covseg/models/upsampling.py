@@ -49,9 +49,9 @@ def _without_upsampling(x: jax.Array, skip: jax.Array | None, kernel: jax.Array)
 
 
 def _around_corners(kernel: jax.Array, axis: int) -> jax.Array:
-  """Weights of two pixels before upsampling from those of three pixels after it, along an axis.
+  """Weights of two pixels before upsampling, (..., 2, ..., 2), from those of three pixels after it, (..., 3, ...).
 
-  They are stacked along a new last axis: for the output pixel before the border of the two pixels, and after it.
+  Last axis: for the output pixel before the border between the two pixels, and for the one after it.
   """
   first, second, third = jnp.split(kernel, 3, axis)
   before = jnp.concatenate([first + second, third], axis)
