@@ -96,13 +96,15 @@ def from_json(text: str) -> ConfigDict:
   """The configuration that `to_json` wrote, with the defaults of fields that have come since.
 
   Raises:
-    ValueError: the text is no JSON, or has a field that there is not.
+    ValueError: the text is no JSON, or no configuration, or has a field that there is not.
   """
   config = default.get_config()
   try:
     config.update(json.loads(text))
   except KeyError as error:
     raise ValueError(f"it has a field that this version does not know: {error.args[0]}") from error
+  except (AttributeError, TypeError) as error:
+    raise ValueError(f"it is no configuration: {error}") from error
   return config
 
 

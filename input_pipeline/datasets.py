@@ -72,6 +72,8 @@ def _build(
     logger.warning("Building %s again: %s.", builder.info.full_name, reason)
     builder.data_path.rmtree()
     builder = _create_builder(config)
+  for left in builder.data_path.parent.glob(f"incomplete.*_{builder.data_path.name}"):
+    left.rmtree()  # By a process that was killed: one builds at a time.
   logger.info("Building %s in %s from %s", builder.info.full_name, builder.data_path, manual_dir)
   if not sys.stderr.isatty():
     tfds.disable_progress_bar()

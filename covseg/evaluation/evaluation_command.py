@@ -134,7 +134,7 @@ def _changed_films(
     None if array is None else array[:: request.every] for array in (films.images, films.masks, films.lung_masks)
   )
   if reference:  # Before an hour's work.
-    robustness.check_reference(reference, len(masks))
+    robustness.check_reference(reference, images)
   if request.shortcuts and lungs is None:
     raise ValueError(f"--shortcuts blacks out the lungs, and {builder.info.full_name} has no masks of them.")
   blank = np.zeros((len(images), config.image_size, config.image_size), np.uint8)

@@ -7,6 +7,7 @@ augmentation of this project.
 """
 
 import io
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -113,11 +114,11 @@ def assess(
     reference: what this function returned for another model and the same films; see `check_reference`.
 
   Returns:
-    {"clean": figures, "changes": [{"change", "severity", **figures}, ...], "mean": figures over all changes,
-    "relative_error": see `relative_error`, or None without a reference}. The figures are those of
-    `changed_films.figures`.
+    {"films_crc32": of the images, "clean": figures, "changes": [{"change", "severity", **figures}, ...], "mean":
+    figures over all changes, "relative_error": see `relative_error`, or None without a reference}. The figures are
+    those of `changed_films.figures`.
   """
-  found: dict[str, Any] = {"clean": changed_films.figures(clean, masks), "changes": []}
+  found: dict[str, Any] = {"films_crc32": _crc32(images), "clean": changed_films.figures(clean, masks), "changes": []}
   for name, severity in tqdm(_planned(), "robustness", unit="change", disable=None):
     seen = np.stack([resize_image(film, image_size) for film in changed(images, name, severity)])
     figures = changed_films.figures(predict(seen), masks)
@@ -142,15 +143,21 @@ def relative_error(found: Mapping[str, Any], reference: Mapping[str, Any]) -> di
   return {**of_changes, "mean": float(np.mean(list(of_changes.values())))}
 
 
-def check_reference(reference: Mapping[str, Any], num_films: int) -> None:
-  """Raises ValueError if a reference, of `assess`, has other changes, or other films than so many."""
-  found = [(row["change"], row["severity"]) for row in reference["changes"]]
-  if found != _planned() or reference["clean"]["films"] != num_films:
+def check_reference(reference: Mapping[str, Any], images: np.ndarray) -> None:
+  """Raises ValueError if a reference, of `assess`, has other changes, or other films than these, uint8 (N, H, W)."""
+  changes = [(row["change"], row["severity"]) for row in reference["changes"]]
+  films = len(images), _crc32(images)
+  # Evaluations of earlier versions do not have the checksum.
+  if changes != _planned() or (reference["clean"]["films"], reference.get("films_crc32", films[1])) != films:
     raise ValueError("The reference was evaluated under other changes, or on other films (--split, --cohort, --every).")
 
 
 def _planned() -> list[tuple[str, float]]:
   return [(name, severity) for name, (_, severities, _) in CHANGES.items() for severity in severities]
+
+
+def _crc32(images: np.ndarray) -> int:
+  return zlib.crc32(np.ascontiguousarray(images))
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

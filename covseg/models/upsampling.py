@@ -40,20 +40,19 @@ def _without_upsampling(x: jax.Array, skip: jax.Array | None, kernel: jax.Array)
   b, h, w, c = x.shape
   f = kernel.shape[-1]
   # The 2x2 pixels of x around a corner decide the 2x2 output pixels around it.
-  weights = _around_corners(_around_corners(kernel[:, :, :c].astype(jnp.float32), 0), 1)  # (2, 2, C, F, 2, 2)
-  weights = weights.transpose(0, 1, 2, 4, 5, 3).reshape(2, 2, c, 4 * f)
-  y = conv(x, weights.astype(x.dtype))  # (B, H + 1, W + 1, 4F)
+  weights = _around_corners(_around_corners(kernel[:, :, :c].astype(jnp.float32), 0), 1)  # (2, 2, C, 2, 2, F)
+  y = conv(x, weights.reshape(2, 2, c, 4 * f).astype(x.dtype))  # (B, H + 1, W + 1, 4F)
   y = y.reshape(b, h + 1, w + 1, 2, 2, f).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h + 2, 2 * w + 2, f)
   y = y[:, 1:-1, 1:-1]
   return y if skip is None else y + conv(skip, kernel[:, :, c:])
 
 
 def _around_corners(kernel: jax.Array, axis: int) -> jax.Array:
-  """Weights of two pixels before upsampling, (..., 2, ..., 2), from those of three pixels after it, (..., 3, ...).
+  """Weights of two pixels before upsampling, (..., 2, ..., 2, F), from those of three after it, (..., 3, ..., F).
 
-  Last axis: for the output pixel before the border between the two pixels, and for the one after it.
+  Last axis but one: for the output pixel before the border between the two pixels, and for the one after it.
   """
   first, second, third = jnp.split(kernel, 3, axis)
   before = jnp.concatenate([first + second, third], axis)
   after = jnp.concatenate([first, second + third], axis)
-  return jnp.stack([before, after], axis=-1)
+  return jnp.stack([before, after], axis=-2)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -84,9 +85,12 @@ def test_a_reference_of_other_films_or_changes_is_refused():
     for name, (_, severities, _) in robustness.CHANGES.items()
     for severity in severities
   ]
-  for reference in ({"changes": rows, "clean": {"films": 5}}, {"changes": rows[1:], "clean": {"films": 2}}):
+  same = {"changes": rows, "clean": {"films": len(FILMS)}, "films_crc32": zlib.crc32(FILMS.tobytes())}
+  robustness.check_reference(same, FILMS)
+  fewer = {"changes": rows, "clean": {"films": 5}}
+  for reference, films in ((fewer, FILMS), ({**same, "changes": rows[1:]}, FILMS), (same, FILMS[::-1])):
     with pytest.raises(ValueError, match="other films"):
-      robustness.check_reference(reference, len(FILMS))
+      robustness.check_reference(reference, films)
 
 
 def test_lungs_are_blacked_out_or_left_alone():

@@ -104,6 +104,15 @@ def test_a_failed_build_leaves_nothing_to_trust(config, tmp_path):
   assert _num_films(datasets.prepare(config)) == {"train": 3, "validation": 2}
 
 
+def test_what_a_killed_build_left_is_deleted_by_the_next(config, tmp_path):
+  write_tree(tmp_path / "manual", archive_members({"Train": 3, "Val": 2}))
+  killed = tfds.core.utils.incomplete_dir(Builder(data_dir=config.data_dir, config="covid").data_path)
+  left = pathlib.Path(killed.__enter__())
+  assert left.is_dir()
+  assert _num_films(datasets.prepare(config)) == {"train": 3, "validation": 2}
+  assert not left.exists()
+
+
 def test_damaged_records_are_named(config, tmp_path):
   write_zip(tmp_path / "manual" / "a.zip", archive_members({"Train": 2, "Val": 1}))
   builder = datasets.prepare(config)

@@ -218,9 +218,10 @@ def test_a_configuration_from_before_a_field_came_goes_on_with_its_default(tiny_
   del fields["model"]["dtype"]
   path.write_text(json.dumps(fields))
   train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
-  path.write_text(json.dumps({**fields, "depth": 3}))
-  with pytest.raises(ValueError, match=r"config.json cannot be used: .*depth"):
-    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  for damaged, message in (({**fields, "depth": 3}, ".*depth"), ([], "it is no"), ({"seed": "a"}, ".*seed")):
+    path.write_text(json.dumps(damaged))
+    with pytest.raises(ValueError, match=f"config.json cannot be used: {message}"):
+      train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(tiny_config, tmp_path, monkeypatch):
