@@ -51,19 +51,58 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], np.n
   Returns:
     A function of weights (R, N) to an array (R,); NaN where one of the two kinds is missing.
   """
-  order = np.argsort(scores, kind="stable")
-  starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # Of each group of equal scores.
+  groups = _Groups(scores)
 
   def statistic(weights: np.ndarray) -> np.ndarray:
-    if not len(order):
-      return np.full(len(weights), np.nan)
-    positives = np.add.reduceat((weights * positive)[:, order], starts, axis=1)
-    negatives = np.add.reduceat((weights * ~positive)[:, order], starts, axis=1)
+    positives, negatives = groups.sums(weights * positive), groups.sums(weights * ~positive)
     below = np.cumsum(negatives, axis=1) - negatives
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
     return divide((positives * (below + negatives / 2)).sum(axis=1), pairs)
 
   return statistic
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+  """Spearman's rank correlation, ties at their mean rank.
+
+  Args:
+    x, y: (N,).
+
+  Returns:
+    A function of weights (R, N) to an array (R,); NaN where x or y is constant.
+  """
+  groups_of_x, groups_of_y = _Groups(x), _Groups(y)
+
+  def statistic(weights: np.ndarray) -> np.ndarray:
+    # Each of the films that a weight stands for has the same rank.
+    a, b = (groups.mean_ranks(weights) for groups in (groups_of_x, groups_of_y))
+    a, b = (ranks - divide((weights * ranks).sum(axis=1), weights.sum(axis=1))[:, None] for ranks in (a, b))
+    covariance, of_a, of_b = ((weights * products).sum(axis=1) for products in (a * b, a * a, b * b))
+    return divide(covariance, np.sqrt(of_a * of_b))
+
+  return statistic
+
+
+class _Groups:
+  """Groups of films that have equal values (N,), from low to high."""
+
+  def __init__(self, values: np.ndarray):
+    self._order = np.argsort(values, kind="stable")
+    starts = np.diff(values[self._order], prepend=-np.inf) > 0
+    self._starts = np.flatnonzero(starts)
+    self._group = np.empty(len(values), int)
+    self._group[self._order] = np.cumsum(starts) - 1
+
+  def sums(self, weights: np.ndarray) -> np.ndarray:
+    """Sum of the weights (R, N) in each of G groups, (R, G)."""
+    if not len(self._order):
+      return np.zeros((len(weights), 0))
+    return np.add.reduceat(weights[:, self._order], self._starts, axis=1)
+
+  def mean_ranks(self, weights: np.ndarray) -> np.ndarray:
+    """Mean rank, from 0, of the films of each group, where film i is there weights[:, i] times; (R, N)."""
+    sums = self.sums(weights)
+    return (np.cumsum(sums, axis=1) - (sums + 1) / 2)[:, self._group]
 
 
 def agreement(truth: np.ndarray, prediction: np.ndarray) -> Statistic:

@@ -34,6 +34,16 @@ def test_auc_agrees_with_scikit_learn():
   assert np.isnan(statistics.auc(scores, np.ones(30, bool))(_ONCE)[0])
 
 
+def test_rank_correlation_agrees_with_scipy_on_films_that_are_repeated():
+  rng = np.random.default_rng(0)
+  x, y = rng.integers(0, 6, 40) / 2, rng.normal(size=40).round(1)
+  times = rng.integers(0, 4, (5, 40))
+  found = statistics.rank_correlation(x, y)(times.astype(float))
+  expected = [stats.spearmanr(np.repeat(x, row), np.repeat(y, row))[0] for row in times]
+  np.testing.assert_allclose(found, expected, rtol=1e-12)
+  assert np.isnan(statistics.rank_correlation(x, np.ones(40))(np.ones((1, 40)))).all()
+
+
 def test_agreement_agrees_with_an_analysis_of_variance():
   rng = np.random.default_rng(0)
   truth = rng.uniform(0, 100, 30)
