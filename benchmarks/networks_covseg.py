@@ -69,7 +69,7 @@ class System:
         Run(self._config, Workdir("unused"), self._model, self._optimizer, self._mesh),
         _InMemory(images, masks),
         order,
-        self._state,
+        int(self._state.step),
       )
       self._state, losses = self._take_steps(self._state, 1)
       self.wait(losses)

@@ -66,19 +66,21 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     Both, of the same shapes and ranges.
   """
   batch = len(images)
-  names = (*TRANSFORMS, "sides", "crop_position", "elastic_grid", "kernels", "noise_values", "others")
-  keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+  # Of all random numbers but those of grids and pixels, one draw: each takes a while to compile.
+  numbers_key, grid_key, noise_key = jax.random.split(key, 3)
+  numbers = jax.random.uniform(numbers_key, (len(TRANSFORMS) + 1, batch, 8))
+  of_transforms = dict(zip(TRANSFORMS, numbers[:-1], strict=True))
+  side, place_y, place_x, comes_first, down, up, radius, other = jnp.split(numbers[-1], 8, axis=-1)  # (B, 1)
 
   def amounts(name: str, n: int = 1) -> jax.Array:
     """(B, n), uniform in [-strength, strength]; 0 for films that the transform passes over."""
-    chance, amount = jax.random.split(keys[name])
-    chosen = jax.random.bernoulli(chance, config[name].probability, (batch, 1))
-    return chosen * config[name].strength * jax.random.uniform(amount, (batch, n), minval=-1.0)
+    chance, amount = of_transforms[name][:, :1], of_transforms[name][:, 1 : 1 + n]
+    return (chance < config[name].probability) * config[name].strength * (2 * amount - 1)
 
   if _any(config, "symmetry", "flip", "rotation", "scale", "shift", "crop", "elastic"):
     cropped = 1 - jnp.abs(amounts("crop"))  # Side of the window that is kept, (B, 1).
-    room = (1 - cropped) * jax.random.uniform(keys["crop_position"], (batch, 2), minval=-1.0)
-    center = room + 2 * amounts("shift", 2)  # (B, 2) in units of half a side, as everything below.
+    place = 2 * jnp.concatenate([place_y, place_x], axis=-1) - 1  # (B, 2)
+    center = (1 - cropped) * place + 2 * amounts("shift", 2)  # (B, 2) in units of half a side, as everything below.
     angle = jnp.deg2rad(amounts("rotation"))
     zoom = cropped / (1 + amounts("scale"))  # (B, 1)
     sine, cosine = ((zoom * f(angle))[:, :, None] for f in (jnp.sin, jnp.cos))  # (B, 1, 1)
@@ -87,9 +89,9 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     sources = jnp.stack([cosine * y - sine * x, flip * (sine * y + cosine * x)], axis=-1)  # (B, H, W, 2)
     sources += center[:, None, None]
     if config.elastic.probability:
-      sources += _displacements(keys["elastic_grid"], 2 * amounts("elastic"), sources.shape)
+      sources += _displacements(grid_key, 2 * amounts("elastic"), sources.shape)
     if config.symmetry.probability:
-      middle, side = _lung_to_mirror(keys["sides"], masks)
+      middle, side = _lung_to_mirror(side < 0.5, masks)
       middle, side, chosen = (values[:, None] for values in (middle, side, amounts("symmetry") != 0))
       mirrored = middle + side * jnp.abs(sources[..., 1] - middle)
       sources = sources.at[..., 1].set(jnp.where(chosen, mirrored, sources[..., 1]))
@@ -98,7 +100,8 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
   def per_image(name: str, n: int = 1) -> jax.Array:
     return amounts(name, n)[:, None, None]  # (B, 1, 1, n)
 
-  others = jnp.take(images, _others(keys["others"], batch), axis=0)
+  steps = 1 + (other[0, 0] * max(batch - 1, 1)).astype(int)  # From each film to another one of the batch.
+  others = jnp.take(images, (jnp.arange(batch) + steps) % batch, axis=0)
   if config.histogram.probability:
     images = acquisition.match_histogram(images, jnp.abs(per_image("histogram")), others)
   if _any(config, "brightness", "contrast", "gamma"):
@@ -108,12 +111,12 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
   if config.window.probability:
     low, high = jnp.split(jnp.abs(per_image("window", 2)), 2, axis=-1)
     images = jnp.clip((images - low) / (1 - low - high), 0, 1)
-  comes_first, down, up, radius = jnp.split(jax.random.uniform(keys["kernels"], (batch, 1, 1, 4)), 4, axis=-1)
+  comes_first, down, up, radius = (values[:, :, None, None] for values in (comes_first, down, up, radius))
   if config.noise.probability:
     # Of each order of magnitude as often: a tenth of a grey level is in every film, ten are in few.
     chosen = jnp.abs(per_image("noise"))
     deviations = config.noise.strength * 0.01 ** (1 - chosen / config.noise.strength) * (chosen > 0)
-    noise = deviations * jax.random.normal(keys["noise_values"], images.shape)
+    noise = deviations * jax.random.normal(noise_key, images.shape)
     images = jnp.clip(images + noise * (comes_first < 0.5), 0, 1)
   if config.blur.probability:
     images = acquisition.blur(images, jnp.abs(per_image("blur")))
@@ -131,10 +134,10 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
   return images, masks
 
 
-def _lung_to_mirror(key: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _lung_to_mirror(left_if_either: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The column between the lungs, between -1 and 1, and which lung to keep, -1 for that on the left or 1; (B, 1) both.
 
-  It is the clean one where the other is infected, else either.
+  It is the clean one where the other is infected, else the left one where `left_if_either`, bool (B, 1).
   """
   columns = (masks[..., :2] > 0.5).sum(axis=1)  # (B, W, 2)
   x = _pixel_centers(masks.shape[2])
@@ -144,13 +147,7 @@ def _lung_to_mirror(key: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Ar
   share = (halves * infection[:, None]).sum(axis=2) / jnp.maximum((halves * lungs[:, None]).sum(axis=2), 1)  # (B, 2)
   clean, infected = share < CLEAN_LUNG, share > INFECTED_LUNG
   left, right = clean[:, :1] & infected[:, 1:], clean[:, 1:] & infected[:, :1]
-  either = jax.random.bernoulli(key, 0.5, middle.shape)
-  return middle, jnp.where(left | (either & ~right), -1, 1)
-
-
-def _others(key: jax.Array, n: int) -> jax.Array:
-  """Another film of the batch for each, int (n,)."""
-  return (jnp.arange(n) + jax.random.randint(key, (), 1, max(n, 2))) % n
+  return middle, jnp.where(left | (left_if_either & ~right), -1, 1)
 
 
 def _any(config: ConfigDict, *names: str) -> bool:

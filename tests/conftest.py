@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache():
-  compilation.enable_cache()
+  compilation.set_up()
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def run(request: Request) -> None:
     OSError, ValueError: there is no such run, checkpoint, folder, data, split or film.
   """
   _check(request)
-  compilation.enable_cache()
+  compilation.set_up()
   trained = trained_model.load(request.model, request.changes) if request.model is not None else None
   config = trained.config.copy_and_resolve_references() if trained else default.get_config()
   config.dataset.update(request.dataset_fields)

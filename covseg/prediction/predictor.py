@@ -135,5 +135,5 @@ def load(model: str | os.PathLike = DEFAULT_MODEL, changes: Sequence[str] = ()) 
   Raises:
     FileNotFoundError, ValueError: there is no such model, or field of its configuration.
   """
-  compilation.enable_cache()
+  compilation.set_up()
   return Predictor(trained_model.load(os.fspath(model), changes))

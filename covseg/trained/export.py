@@ -53,7 +53,7 @@ def run(model: str, output: str, changes: Sequence[str] = ()) -> None:
   if path.suffix not in kinds:
     raise ValueError(f"--output={output}: expected a file that ends in {' or '.join(kinds)}.")
   write, read = kinds[path.suffix]
-  compilation.enable_cache()
+  compilation.set_up()
   trained = trained_model.load(model, changes)
   live = _probabilities(trained)
   content = write(trained, live)

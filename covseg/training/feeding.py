@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from covseg.runtime import devices
 from covseg.training import teacher
 from covseg.training.run import Run
-from covseg.training.train_state import TrainState
+from covseg.training.train_state import TrainState, shapes_of_train_state
 from covseg.training.train_step import create_resident_train_steps, create_train_step
 from input_pipeline.batches import Batch, TrainingOrder
 from input_pipeline.films import FilmReader, load_films
@@ -26,8 +26,8 @@ TakeSteps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
 _STEPS_PER_DISPATCH = 16
 
 
-def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state: TrainState) -> TakeSteps:
-  """Function that goes on training from a state, fed in the way that suits data and devices.
+def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, first_step: int) -> TakeSteps:
+  """Function that trains from a step on, fed in the way that suits data and devices.
 
   - Films beyond `dataset.memory_limit_gb` are read from disk as they are needed.
   - Others are read into memory once. On accelerators of one process they go to the device as they
@@ -40,7 +40,7 @@ def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state:
     ValueError: there is a teacher, and the films do not fit into memory.
   """
   config, mesh = run.config, run.mesh
-  share, first_step = devices.share_of_batch(config.batch_size), int(state.step)
+  share = devices.share_of_batch(config.batch_size)
   gigabytes = (2 + reader.has_lung_masks + 4 * bool(config.loss.teacher)) * len(reader) * config.image_size**2 / 1e9
   fits_memory = gigabytes <= config.dataset.memory_limit_gb
   if not fits_memory and config.loss.teacher:
@@ -60,6 +60,8 @@ def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, state:
     batch["lung_mask"] = blank
   if reader.opacities:
     batch["opacity"] = blank[:, 0, 0]
+  keep_ema = config.optimizer.ema_decay > 0
+  state = shapes_of_train_state(run.model, run.optimizer, config.image_size, devices.replicated(mesh), keep_ema)
   train_step.lower(state, devices.split_over_batch(mesh, batch)).compile()
   if config.loss.teacher:
     films = _load(run, reader)

@@ -13,6 +13,14 @@ from covseg.trained import encoder_weights, trained_model
 _SHIPPED = pathlib.Path(encoders.__file__).parent / "weights"
 
 
+def check(config: ConfigDict) -> None:
+  """Raises FileNotFoundError or ValueError if there are no such weights to start from; computes nothing."""
+  if config.init_from:
+    trained_model.load(config.init_from)
+  else:
+    _encoder_weights_file(config.model)
+
+
 def initial_variables(config: ConfigDict, variables: dict[str, Any]) -> dict[str, Any]:
   """Random variables with those parts replaced that the configuration takes from elsewhere.
 
@@ -23,18 +31,30 @@ def initial_variables(config: ConfigDict, variables: dict[str, Any]) -> dict[str
   """
   if config.init_from:
     return _from_model(trained_model.load(config.init_from), variables)
-  if not config.model.encoder_weights:
+  path = _encoder_weights_file(config.model)
+  if path is None:
     return variables
-  name = config.model.encoder_weights
-  path = _SHIPPED / f"{config.model.encoder}.safetensors" if name == "imagenet" else pathlib.Path(name).expanduser()
+  encoder = encoder_weights.load(path, {part: tree["encoder"] for part, tree in variables.items()})
+  return {part: {**tree, "encoder": encoder[part]} for part, tree in variables.items()}
+
+
+def _encoder_weights_file(model: ConfigDict) -> pathlib.Path | None:
+  """The file that `config.model.encoder_weights` names; None if it is empty.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+  """
+  name = model.encoder_weights
+  if not name:
+    return None
+  path = _SHIPPED / f"{model.encoder}.safetensors" if name == "imagenet" else pathlib.Path(name).expanduser()
   if not path.exists():
     shipped = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
     raise FileNotFoundError(
       f"model.encoder_weights={name!r}: there is no file {path}. Weights ship for {shipped}; others are "
       "converted by python -m covseg import-weights."
     )
-  encoder = encoder_weights.load(path, {part: tree["encoder"] for part, tree in variables.items()})
-  return {part: {**tree, "encoder": encoder[part]} for part, tree in variables.items()}
+  return path
 
 
 def _from_model(trained: trained_model.TrainedModel, variables: dict[str, Any]) -> dict[str, Any]:

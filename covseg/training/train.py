@@ -20,13 +20,12 @@ from covseg.runtime import compilation, devices
 from covseg.trained import trained_model
 from covseg.trained.checkpoints import Checkpoints
 from covseg.trained.trained_model import TrainedModel
-from covseg.training import recipe
+from covseg.training import initialization, recipe
 from covseg.training.feeding import TakeSteps, create_take_steps
-from covseg.training.initialization import initial_variables
 from covseg.training.optimizers import create_optimizer
 from covseg.training.run import Run
 from covseg.training.run_log import RunLog
-from covseg.training.train_state import TrainState, create_train_state
+from covseg.training.train_state import TrainState, create_train_state, shapes_of_train_state
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.batches import TrainingOrder
@@ -46,13 +45,14 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
     FloatingPointError: the loss is no longer finite.
     OSError: something could not be written.
   """
+  compilation.set_up()
   recipe.check(config)
   workdir = Workdir(workdir_path)
   workdir.check(config)
-  for name in (config.init_from if not workdir.checkpoints.exists() else "", config.loss.teacher):
-    if name:
-      trained_model.load(name)  # Before anything is written.
-  compilation.enable_cache()
+  if not workdir.checkpoints.exists():
+    initialization.check(config)
+  if config.loss.teacher:
+    trained_model.load(config.loss.teacher)  # Before anything is written.
   mesh = devices.create_mesh(config.batch_size)
   readers = _open_splits(config)
   order = _training_order(config, readers["train"])
@@ -153,24 +153,15 @@ def _train(
   """The state after the last epoch, or when a stop is asked for; every epoch is logged and saved."""
   config, model, mesh = run.config, run.model, run.mesh
   num_steps = order.steps_per_epoch
-  state = create_train_state(
-    model,
-    run.optimizer,
-    config.seed,
-    config.image_size,
-    keep_ema=config.optimizer.ema_decay > 0,
-    sharding=devices.replicated(mesh),
-  )
-  first_epoch, losses = 0, []
   if checkpoints.latest_step is not None:
-    state, losses = checkpoints.restore(checkpoints.latest_step, like=state)
     _check_epoch_length(run, num_steps)
-    first_epoch = (int(state.step) - len(losses)) // num_steps
+  with concurrent.futures.ThreadPoolExecutor() as threads:  # The state and the step take long to compile.
+    first_state = threads.submit(_first_state, run, checkpoints)
+    take_steps = create_take_steps(run, train_reader, order, checkpoints.latest_step or 0)
+    state, losses = first_state.result()
+  first_epoch = (int(state.step) - len(losses)) // num_steps
+  if state.step:
     logger.info("Going on from step %d, in epoch %d.", state.step, first_epoch + 1)
-  else:
-    variables = initial_variables(config, {"params": state.params, "batch_stats": state.batch_stats})
-    state = state.with_variables(jax.device_put(variables, devices.replicated(mesh)))
-  take_steps = create_take_steps(run, train_reader, order, state)
   evaluator = evaluate.Evaluator(config, model, mesh, validation.with_infection())
 
   with RunLog(run.workdir, config, num_steps, first_epoch, int(state.step)) as log:
@@ -205,6 +196,18 @@ def _train(
         log.samples(evaluator.samples(state.variables()), step)
       losses = []
   return state
+
+
+def _first_state(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, list[float]]:
+  """The state that training starts or goes on from, and the losses so far in its epoch."""
+  config, sharding = run.config, devices.replicated(run.mesh)
+  size, keep_ema = config.image_size, config.optimizer.ema_decay > 0
+  if checkpoints.latest_step is not None:
+    shapes = shapes_of_train_state(run.model, run.optimizer, size, sharding, keep_ema)
+    return checkpoints.restore(checkpoints.latest_step, like=shapes)
+  state = create_train_state(run.model, run.optimizer, config.seed, size, sharding, keep_ema)
+  variables = initialization.initial_variables(config, {"params": state.params, "batch_stats": state.batch_stats})
+  return state.with_variables(jax.device_put(variables, sharding)), []
 
 
 def _check_epoch_length(run: Run, num_steps: int) -> None:

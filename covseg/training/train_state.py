@@ -1,5 +1,6 @@
 """What training carries from step to step, and how it starts."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax
@@ -57,7 +58,24 @@ def create_train_state(
   keep_ema: bool = False,
 ) -> TrainState:
   """State before the first step, on the devices of a sharding, or on the default one."""
+  return compilation.jit_once(_creator(model, optimizer, seed, image_size, keep_ema), out_shardings=sharding)()
 
+
+def shapes_of_train_state(
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  image_size: int,
+  sharding: jax.sharding.Sharding | None = None,
+  keep_ema: bool = False,
+) -> TrainState:
+  """The same with a `jax.ShapeDtypeStruct` in the place of each array; nothing is computed."""
+  shapes = jax.eval_shape(_creator(model, optimizer, 0, image_size, keep_ema))
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+
+
+def _creator(
+  model: nn.Module, optimizer: optax.GradientTransformation, seed: int, image_size: int, keep_ema: bool
+) -> Callable[[], TrainState]:
   def create() -> TrainState:
     images = jnp.zeros((1, image_size, image_size, 1))
     variables = model.init(jax.random.key(seed), images, train=False)
@@ -71,4 +89,4 @@ def create_train_state(
       ema_batch_stats=batch_stats if keep_ema else None,
     )
 
-  return compilation.jit_once(create, out_shardings=sharding)()
+  return create

@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 import jax
@@ -13,15 +14,27 @@ def test_an_option_that_this_jaxlib_lacks_is_done_without(monkeypatch, caplog):
   compilation._compiler_options.cache_clear()
 
 
+def test_flags_of_the_environment_are_kept(monkeypatch):
+  for given, expected in (
+    ("", [compilation._XLA_FLAGS]),
+    ("--xla_dump_to=a", ["--xla_dump_to=a", compilation._XLA_FLAGS]),
+    ("--xla_backend_extra_options=b", ["--xla_backend_extra_options=b"]),
+  ):
+    monkeypatch.setenv("XLA_FLAGS", given)
+    for _ in range(2):
+      compilation.set_up()
+      assert os.environ["XLA_FLAGS"].split() == expected
+
+
 def test_the_cache_of_the_environment_is_kept(monkeypatch, tmp_path):
   before = jax.config.jax_compilation_cache_dir
   try:
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
-    compilation.enable_cache()
+    compilation.set_up()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "own")
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    compilation.enable_cache()
+    compilation.set_up()
     folder = pathlib.Path(jax.config.jax_compilation_cache_dir)
     assert folder.is_relative_to(tmp_path / "cache" / "covseg")
   finally:
