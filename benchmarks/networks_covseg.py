@@ -70,6 +70,7 @@ class System:
         _InMemory(images, masks),
         order,
         int(self._state.step),
+        self._state,
       )
       self._state, losses = self._take_steps(self._state, 1)
       self.wait(losses)

@@ -37,18 +37,18 @@ class Covseg:
     from covseg.models import create_model
     from covseg.models.inference import predict, to_network
     from covseg.runtime import compilation, devices
-    from covseg.training.initialization import initial_variables
+    from covseg.training.initialization import given_variables
     from covseg.training.optimizers import create_optimizer
-    from covseg.training.train_state import create_train_state
+    from covseg.training.train_state import create_train_state, shapes_of_train_state
     from covseg.training.train_step import create_train_step
 
     model = create_model(config.model)
     optimizer = create_optimizer(config.optimizer, steps_per_epoch, config.num_epochs)
     self._mesh = devices.create_mesh(config.batch_size)
     sharding = devices.replicated(self._mesh)
-    state = create_train_state(model, optimizer, config.seed, image_size, keep_ema=True, sharding=sharding)
-    variables = initial_variables(config, {"params": state.params, "batch_stats": state.batch_stats})
-    self._state = state.with_variables(jax.device_put(variables, sharding))
+    shapes = shapes_of_train_state(model, optimizer, image_size)
+    given = given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
+    self._state = create_train_state(model, optimizer, config.seed, image_size, sharding, keep_ema=True, given=given)
     self._step = create_train_step(config, model, optimizer)
     self._split = devices.split_over_batch
     self._predict = compilation.jit(

@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from covseg.runtime import devices
 from covseg.training import teacher
 from covseg.training.run import Run
-from covseg.training.train_state import TrainState, shapes_of_train_state
+from covseg.training.train_state import TrainState
 from covseg.training.train_step import create_resident_train_steps, create_train_step
 from input_pipeline.batches import Batch, TrainingOrder
 from input_pipeline.films import FilmReader, load_films
@@ -26,13 +26,17 @@ TakeSteps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
 _STEPS_PER_DISPATCH = 16
 
 
-def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, first_step: int) -> TakeSteps:
+def create_take_steps(
+  run: Run, reader: FilmReader, order: TrainingOrder, first_step: int, like: TrainState
+) -> TakeSteps:
   """Function that trains from a step on, fed in the way that suits data and devices.
 
   - Films beyond `dataset.memory_limit_gb` are read from disk as they are needed.
   - Others are read into memory once. On accelerators of one process they go to the device as they
     are, uint8, and many steps run there without the host. XLA:CPU is slow inside such a loop, and
     several processes feed only their shares: there the host gathers each batch, once its films are read.
+
+  `like` has the shapes and types of the state that training starts from.
 
   The batches are the same in each way. A teacher predicts for all films with an infection before the first one.
 
@@ -53,22 +57,22 @@ def create_take_steps(run: Run, reader: FilmReader, order: TrainingOrder, first_
   elif jax.default_backend() != "cpu" and jax.process_count() == 1:
     return _take_resident_steps(run, reader, order, first_step)
   train_step = create_train_step(config, run.model, run.optimizer)
-  # Compiled before threads begin to read, which would hold up the tracing.
   blank = np.zeros((share.stop - share.start, config.image_size, config.image_size), bool)
   batch = {"image": blank.astype(np.uint8), "mask": blank.astype(np.uint8) if config.loss.teacher else blank}
   if reader.has_lung_masks:
     batch["lung_mask"] = blank
   if reader.opacities:
     batch["opacity"] = blank[:, 0, 0]
-  keep_ema = config.optimizer.ema_decay > 0
-  state = shapes_of_train_state(run.model, run.optimizer, config.image_size, devices.replicated(mesh), keep_ema)
-  train_step.lower(state, devices.split_over_batch(mesh, batch)).compile()
+  lowered = train_step.lower(like, devices.split_over_batch(mesh, batch))
   if config.loss.teacher:
     films = _load(run, reader)
     batches = ({name: x[order[step][share]] for name, x in films.items()} for step in itertools.count(first_step))
   else:
     create_batches = batches_from_memory if fits_memory else streamed_batches
     batches = create_batches(reader, order, first_step, share)
+  # Threads read on while the step is compiled; while it was traced, they would have held it up.
+  batches = itertools.chain([next(batches)], batches)
+  lowered.compile()
 
   def take_step(state: TrainState, steps_left: int) -> tuple[TrainState, jax.Array]:
     del steps_left  # One is never too many.

@@ -4,7 +4,6 @@ import pathlib
 from typing import Any
 
 import flax
-import jax
 from ml_collections import ConfigDict
 
 from covseg.models import encoders
@@ -21,10 +20,14 @@ def check(config: ConfigDict) -> None:
     _encoder_weights_file(config.model)
 
 
-def initial_variables(config: ConfigDict, variables: dict[str, Any]) -> dict[str, Any]:
-  """Random variables with those parts replaced that the configuration takes from elsewhere.
+def given_variables(config: ConfigDict, variables: dict[str, Any]) -> dict[str, Any]:
+  """Those variables of a network that the configuration takes from elsewhere; the others start at random.
 
   `init_from`, another model, gives all but the heads that it lacks; `model.encoder_weights` the encoder.
+
+  Args:
+    config: the whole configuration.
+    variables: {"params": ..., "batch_stats": ...} of the network, or their shapes.
 
   Raises:
     FileNotFoundError, ValueError: there are no such weights, or they are not of this network.
@@ -33,9 +36,9 @@ def initial_variables(config: ConfigDict, variables: dict[str, Any]) -> dict[str
     return _from_model(trained_model.load(config.init_from), variables)
   path = _encoder_weights_file(config.model)
   if path is None:
-    return variables
+    return {}
   encoder = encoder_weights.load(path, {part: tree["encoder"] for part, tree in variables.items()})
-  return {part: {**tree, "encoder": encoder[part]} for part, tree in variables.items()}
+  return {part: {"encoder": encoder[part]} for part in variables}
 
 
 def _encoder_weights_file(model: ConfigDict) -> pathlib.Path | None:
@@ -63,5 +66,4 @@ def _from_model(trained: trained_model.TrainedModel, variables: dict[str, Any]) 
   body = {name: x.shape for name, x in ours.items() if not name.startswith("params/heads/")}
   found = {name: x.shape for name, x in theirs.items() if not name.startswith("params/heads/")}
   encoder_weights.check_tensors(trained.name, found, body)
-  taken = {name: theirs.get(name, x) for name, x in ours.items()}
-  return flax.traverse_util.unflatten_dict(jax.tree.map(jax.numpy.asarray, taken), sep="/")
+  return flax.traverse_util.unflatten_dict({name: x for name, x in theirs.items() if name in ours}, sep="/")

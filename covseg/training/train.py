@@ -155,9 +155,11 @@ def _train(
   num_steps = order.steps_per_epoch
   if checkpoints.latest_step is not None:
     _check_epoch_length(run, num_steps)
+  sharding, keep_ema = devices.replicated(mesh), config.optimizer.ema_decay > 0
+  shapes = shapes_of_train_state(model, run.optimizer, config.image_size, sharding, keep_ema)
   with concurrent.futures.ThreadPoolExecutor() as threads:  # The state and the step take long to compile.
-    first_state = threads.submit(_first_state, run, checkpoints)
-    take_steps = create_take_steps(run, train_reader, order, checkpoints.latest_step or 0)
+    first_state = threads.submit(_first_state, run, checkpoints, shapes)
+    take_steps = create_take_steps(run, train_reader, order, checkpoints.latest_step or 0, shapes)
     state, losses = first_state.result()
   first_epoch = (int(state.step) - len(losses)) // num_steps
   if state.step:
@@ -198,16 +200,15 @@ def _train(
   return state
 
 
-def _first_state(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, list[float]]:
+def _first_state(run: Run, checkpoints: Checkpoints, shapes: TrainState) -> tuple[TrainState, list[float]]:
   """The state that training starts or goes on from, and the losses so far in its epoch."""
-  config, sharding = run.config, devices.replicated(run.mesh)
-  size, keep_ema = config.image_size, config.optimizer.ema_decay > 0
   if checkpoints.latest_step is not None:
-    shapes = shapes_of_train_state(run.model, run.optimizer, size, sharding, keep_ema)
     return checkpoints.restore(checkpoints.latest_step, like=shapes)
-  state = create_train_state(run.model, run.optimizer, config.seed, size, sharding, keep_ema)
-  variables = initialization.initial_variables(config, {"params": state.params, "batch_stats": state.batch_stats})
-  return state.with_variables(jax.device_put(variables, sharding)), []
+  config, sharding = run.config, devices.replicated(run.mesh)
+  given = initialization.given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
+  keep_ema = shapes.ema_params is not None
+  state = create_train_state(run.model, run.optimizer, config.seed, config.image_size, sharding, keep_ema, given)
+  return state, []
 
 
 def _check_epoch_length(run: Run, num_steps: int) -> None:

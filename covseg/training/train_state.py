@@ -1,6 +1,6 @@
 """What training carries from step to step, and how it starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax
@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from covseg.runtime import compilation
 
@@ -38,16 +39,6 @@ class TrainState:
       return {"params": self.params, "batch_stats": self.batch_stats}
     return {"params": self.ema_params, "batch_stats": self.ema_batch_stats}
 
-  def with_variables(self, variables: dict[str, Any]) -> "TrainState":
-    """The same state with other parameters and statistics, as those that training starts from."""
-    state = self.replace(params=variables["params"], batch_stats=variables.get("batch_stats", {}))
-    if self.ema_params is None:
-      return state
-    return state.replace(
-      ema_params=jax.tree.map(jnp.copy, state.params),  # Donated arrays must not be shared.
-      ema_batch_stats=jax.tree.map(jnp.copy, state.batch_stats),
-    )
-
 
 def create_train_state(
   model: nn.Module,
@@ -56,9 +47,14 @@ def create_train_state(
   image_size: int,
   sharding: jax.sharding.Sharding | None = None,
   keep_ema: bool = False,
+  given: Mapping[str, Any] | None = None,
 ) -> TrainState:
-  """State before the first step, on the devices of a sharding, or on the default one."""
-  return compilation.jit_once(_creator(model, optimizer, seed, image_size, keep_ema), out_shardings=sharding)()
+  """State before the first step, on the devices of a sharding, or on the default one.
+
+  Its variables are random, but for those in `given`, which may be a part of them.
+  """
+  create = _creator(model, optimizer, seed, image_size, keep_ema)
+  return compilation.jit_once(create, out_shardings=sharding)(given or {})
 
 
 def shapes_of_train_state(
@@ -69,16 +65,17 @@ def shapes_of_train_state(
   keep_ema: bool = False,
 ) -> TrainState:
   """The same with a `jax.ShapeDtypeStruct` in the place of each array; nothing is computed."""
-  shapes = jax.eval_shape(_creator(model, optimizer, 0, image_size, keep_ema))
+  shapes = jax.eval_shape(_creator(model, optimizer, 0, image_size, keep_ema), {})
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
 
 
 def _creator(
   model: nn.Module, optimizer: optax.GradientTransformation, seed: int, image_size: int, keep_ema: bool
-) -> Callable[[], TrainState]:
-  def create() -> TrainState:
+) -> Callable[[Mapping[str, Any]], TrainState]:
+  def create(given: Mapping[str, Any]) -> TrainState:
     images = jnp.zeros((1, image_size, image_size, 1))
-    variables = model.init(jax.random.key(seed), images, train=False)
+    variables = flatten_dict(model.init(jax.random.key(seed), images, train=False))
+    variables = unflatten_dict({**variables, **flatten_dict(given)})
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(
       step=jnp.int32(0),

@@ -116,7 +116,7 @@ def losses_of(config, reader, num_steps):
   mesh = devices.create_mesh(config.batch_size)
   state = create_train_state(model, optimizer, 0, config.image_size, devices.replicated(mesh))
   state = state.replace(step=state.step + 1)  # Not the start of an epoch.
-  take_steps = feeding.create_take_steps(_run(config, model, optimizer, mesh), reader, _order(config, reader), 1)
+  take_steps = feeding.create_take_steps(_run(config, model, optimizer, mesh), reader, _order(config, reader), 1, state)
   losses = []
   while len(losses) < num_steps:
     state, new = take_steps(state, num_steps - len(losses))
@@ -188,7 +188,7 @@ def test_films_on_the_device_train_many_steps_in_one_dispatch(tiny_config, reade
   mesh = devices.create_mesh(tiny_config.batch_size)
   state = create_train_state(model, optimizer, 0, tiny_config.image_size, devices.replicated(mesh))
   order = _order(tiny_config, reader)
-  take_steps = feeding.create_take_steps(_run(tiny_config, model, optimizer, mesh), reader, order, 0)
+  take_steps = feeding.create_take_steps(_run(tiny_config, model, optimizer, mesh), reader, order, 0, state)
   state, losses = take_steps(state, 20)
   assert (len(losses), int(state.step)) == (16, 16)
   state, losses = take_steps(state, 4)  # No step beyond the end of the epoch.

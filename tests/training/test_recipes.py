@@ -1,15 +1,20 @@
 """What a configuration may ask of training beyond the paper's: heads, averages, starting points."""
 
 import json
+import pathlib
 
+import flax
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from covseg import configuration
-from covseg.models import create_model
+from covseg.models import create_model, encoders
 from covseg.trained import trained_model
 from covseg.training import initialization, recipe, train
+from covseg.training.optimizers import create_optimizer
+from covseg.training.train_state import create_train_state
 
 
 def test_a_recipe_trains_and_is_evaluated_by_its_averages(recipe_run):
@@ -44,7 +49,11 @@ def test_init_from_takes_all_but_the_heads_that_it_lacks(tiny_config, whole_run)
   tiny_config.init_from = str(whole_run)
   model = create_model(tiny_config.model)
   random = model.init(jax.random.key(7), np.zeros((1, 32, 32, 1), np.float32), train=False)
-  variables = initialization.initial_variables(tiny_config, random)
+  given = initialization.given_variables(tiny_config, random)
+  optimizer = create_optimizer(tiny_config.optimizer)
+  state = create_train_state(model, optimizer, 7, 32, keep_ema=True, given=given)
+  variables = state.variables()
+  jax.tree.map(np.testing.assert_array_equal, variables["params"], state.params)
   theirs = trained_model.load(str(whole_run)).variables
   ours, heads = dict(variables["params"]), dict(variables["params"]["heads"])
   assert (heads["lung"]["kernel"] == random["params"]["heads"]["lung"]["kernel"]).all()
@@ -60,7 +69,7 @@ def test_init_from_another_network_names_what_does_not_fit(tiny_config, whole_ru
   model = create_model(tiny_config.model)
   random = model.init(jax.random.key(7), np.zeros((1, 32, 32, 1), np.float32), train=False)
   with pytest.raises(ValueError, match=r"misshapen: params/Conv3x3|misshapen: .*DoubleConv_0"):
-    initialization.initial_variables(tiny_config, random)
+    initialization.given_variables(tiny_config, random)
 
 
 def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
@@ -69,14 +78,19 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
   )
   recipe.check(tiny_config)
   model = create_model(tiny_config.model)
-  zeros = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 32, 32, 1), "f"), train=False))
-  random = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), zeros)
-  variables = initialization.initial_variables(tiny_config, random)
-  assert all(np.abs(x).max() > 0 for x in jax.tree.leaves(variables["params"]["encoder"]))
-  assert not any(np.any(x) for x in jax.tree.leaves(variables["params"]["decoder"]))
+  shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 32, 32, 1), "f"), train=False))
+  given = initialization.given_variables(tiny_config, shapes)
+  shipped = load_file(pathlib.Path(encoders.__file__).parent / "weights" / "efficientnet_lite0.safetensors")
+  flat = flax.traverse_util.flatten_dict(given, sep="/")
+  assert {name.replace("/encoder", ""): x.tolist() for name, x in flat.items()} == {
+    name: x.tolist() for name, x in shipped.items()
+  }
+  assert flat.keys() == {
+    name for name in flax.traverse_util.flatten_dict(shapes, sep="/") if name.split("/")[1] == "encoder"
+  }
   tiny_config.model.encoder_weights = "missing.safetensors"
   with pytest.raises(FileNotFoundError, match="no file missing.safetensors.*ship for efficientnet_lite0"):
-    initialization.initial_variables(tiny_config, random)
+    initialization.given_variables(tiny_config, shapes)
 
 
 @pytest.mark.parametrize(
