@@ -34,6 +34,7 @@ class System:
   """What `worker.py` measures."""
 
   def __init__(self, network: str, base_features: int, bfloat16: bool):
+    compilation.set_up()
     self.about = f"covseg on JAX {jax.__version__}, {jax.devices()[0].device_kind} x {jax.device_count()}"
     self._config = config_of(network, base_features)
     self._config.model.dtype = "bfloat16" if bfloat16 else "float32"

@@ -42,6 +42,7 @@ class Covseg:
     from covseg.training.train_state import create_train_state, shapes_of_train_state
     from covseg.training.train_step import create_train_step
 
+    compilation.set_up()
     model = create_model(config.model)
     optimizer = create_optimizer(config.optimizer, steps_per_epoch, config.num_epochs)
     self._mesh = devices.create_mesh(config.batch_size)
