@@ -47,7 +47,7 @@ class Covseg:
     optimizer = create_optimizer(config.optimizer, steps_per_epoch, config.num_epochs)
     self._mesh = devices.create_mesh(config.batch_size)
     sharding = devices.replicated(self._mesh)
-    shapes = shapes_of_train_state(model, optimizer, image_size)
+    shapes = shapes_of_train_state(model, optimizer, config.seed, image_size)
     given = given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
     self._state = create_train_state(model, optimizer, config.seed, image_size, sharding, keep_ema=True, given=given)
     self._step = create_train_step(config, model, optimizer)

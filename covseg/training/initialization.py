@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 import flax
+import numpy as np
 from ml_collections import ConfigDict
 
 from covseg.models import encoders
@@ -66,4 +67,6 @@ def _from_model(trained: trained_model.TrainedModel, variables: dict[str, Any]) 
   body = {name: x.shape for name, x in ours.items() if not name.startswith("params/heads/")}
   found = {name: x.shape for name, x in theirs.items() if not name.startswith("params/heads/")}
   encoder_weights.check_tensors(trained.name, found, body)
-  return flax.traverse_util.unflatten_dict({name: x for name, x in theirs.items() if name in ours}, sep="/")
+  # As numpy arrays: those of a run are on one device, and training may use several.
+  taken = {name: np.asarray(x) for name, x in theirs.items() if name in ours}
+  return flax.traverse_util.unflatten_dict(taken, sep="/")

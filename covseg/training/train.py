@@ -153,20 +153,28 @@ def _train(
   """The state after the last epoch, or when a stop is asked for; every epoch is logged and saved."""
   config, model, mesh = run.config, run.model, run.mesh
   num_steps = order.steps_per_epoch
-  if checkpoints.latest_step is not None:
+  first_step = checkpoints.latest_step or 0
+  if first_step:
     _check_epoch_length(run, num_steps)
   sharding, keep_ema = devices.replicated(mesh), config.optimizer.ema_decay > 0
-  shapes = shapes_of_train_state(model, run.optimizer, config.image_size, sharding, keep_ema)
-  with concurrent.futures.ThreadPoolExecutor() as threads:  # The state and the step take long to compile.
-    first_state = threads.submit(_first_state, run, checkpoints, shapes)
-    take_steps = create_take_steps(run, train_reader, order, checkpoints.latest_step or 0, shapes)
-    state, losses = first_state.result()
-  first_epoch = (int(state.step) - len(losses)) // num_steps
-  if state.step:
-    logger.info("Going on from step %d, in epoch %d.", state.step, first_epoch + 1)
+  of_state = model, run.optimizer, config.seed, config.image_size, sharding, keep_ema
+  shapes, losses = shapes_of_train_state(*of_state), []
+  # Reading weights, which may fail, comes first; to compile the state and the step, side by side, takes long.
+  if first_step:
+    state, losses = checkpoints.restore(first_step, like=shapes)
+    take_steps = create_take_steps(run, train_reader, order, first_step, shapes)
+  else:
+    given = initialization.given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+      created = threads.submit(create_train_state, *of_state, given)
+      take_steps = create_take_steps(run, train_reader, order, first_step, shapes)
+    state = created.result()
+  first_epoch = (first_step - len(losses)) // num_steps
+  if first_step:
+    logger.info("Going on from step %d, in epoch %d.", first_step, first_epoch + 1)
   evaluator = evaluate.Evaluator(config, model, mesh, validation.with_infection())
 
-  with RunLog(run.workdir, config, num_steps, first_epoch, int(state.step)) as log:
+  with RunLog(run.workdir, config, num_steps, first_epoch, first_step) as log:
     for epoch in range(first_epoch, config.num_epochs):
       last_step = (epoch + 1) * num_steps
       state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
@@ -198,17 +206,6 @@ def _train(
         log.samples(evaluator.samples(state.variables()), step)
       losses = []
   return state
-
-
-def _first_state(run: Run, checkpoints: Checkpoints, shapes: TrainState) -> tuple[TrainState, list[float]]:
-  """The state that training starts or goes on from, and the losses so far in its epoch."""
-  if checkpoints.latest_step is not None:
-    return checkpoints.restore(checkpoints.latest_step, like=shapes)
-  config, sharding = run.config, devices.replicated(run.mesh)
-  given = initialization.given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
-  keep_ema = shapes.ema_params is not None
-  state = create_train_state(run.model, run.optimizer, config.seed, config.image_size, sharding, keep_ema, given)
-  return state, []
 
 
 def _check_epoch_length(run: Run, num_steps: int) -> None:

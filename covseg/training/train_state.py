@@ -51,7 +51,7 @@ def create_train_state(
 ) -> TrainState:
   """State before the first step, on the devices of a sharding, or on the default one.
 
-  Its variables are random, but for those in `given`, which may be a part of them.
+  Variables in `given`, {"params": ..., "batch_stats": ...} or a part of that, replace random ones.
   """
   create = _creator(model, optimizer, seed, image_size, keep_ema)
   return compilation.jit_once(create, out_shardings=sharding)(given or {})
@@ -60,18 +60,21 @@ def create_train_state(
 def shapes_of_train_state(
   model: nn.Module,
   optimizer: optax.GradientTransformation,
+  seed: int,
   image_size: int,
   sharding: jax.sharding.Sharding | None = None,
   keep_ema: bool = False,
 ) -> TrainState:
-  """The same with a `jax.ShapeDtypeStruct` in the place of each array; nothing is computed."""
-  shapes = jax.eval_shape(_creator(model, optimizer, 0, image_size, keep_ema), {})
+  """What `create_train_state` returns, with a `jax.ShapeDtypeStruct` in the place of each array; computes nothing."""
+  shapes = jax.eval_shape(_creator(model, optimizer, seed, image_size, keep_ema), {})
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
 
 
 def _creator(
   model: nn.Module, optimizer: optax.GradientTransformation, seed: int, image_size: int, keep_ema: bool
 ) -> Callable[[Mapping[str, Any]], TrainState]:
+  """Function of the variables that are given, for `jax.jit`."""
+
   def create(given: Mapping[str, Any]) -> TrainState:
     images = jnp.zeros((1, image_size, image_size, 1))
     variables = flatten_dict(model.init(jax.random.key(seed), images, train=False))

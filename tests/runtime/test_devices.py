@@ -98,12 +98,12 @@ def test_any_number_of_devices_and_processes_gives_the_curve_of_one_device(tmp_p
   _assert_same_curve(_curve(tmp_path, "eight"), expected[:3])
   _assert_same_curve(_curve(tmp_path, "two"), expected)
 
-  # A run's folder as the teacher of another, on several devices.
-  teacher = f"--config.loss.teacher={tmp_path}/one"
+  # A run's folder as the teacher of another, which also goes on from it, on several devices.
+  flags = [f"--config.{field}={tmp_path}/one" for field in ("loss.teacher", "init_from")]
   for num_devices in (1, 2):
-    _finish(_start(tmp_path, f"student{num_devices}", 1, teacher, num_devices=num_devices))
+    _finish(_start(tmp_path, f"student{num_devices}", 1, *flags, num_devices=num_devices))
   _assert_same_curve(_curve(tmp_path, "student2"), _curve(tmp_path, "student1"))
-  assert _curve(tmp_path, "student1")[0][0] != pytest.approx(expected[0][0], rel=1e-3)
+  assert _curve(tmp_path, "student1")[0][0] < 0.99 * expected[0][0]
 
 
 def _assert_same_curve(curve, expected):
