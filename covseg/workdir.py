@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from covseg import configuration
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
 
 class Workdir:
   """A run's folder: config.json, metrics.jsonl, checkpoints/, tensorboard/, evaluation/."""
@@ -97,7 +99,12 @@ def write_whole(path: pathlib.Path, content: str | bytes) -> None:
 
 def no_formula(value: Any) -> Any:
   """A cell of a CSV file that a spreadsheet does not take for a formula: after an apostrophe, if it begins like one."""
-  return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+  return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+
+
+def from_no_formula(cell: str) -> str:
+  """What `no_formula` made the cell of."""
+  return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
 
 
 def _metrics(line: str) -> dict[str, Any] | None:

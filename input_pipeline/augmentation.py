@@ -66,11 +66,12 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     Both, of the same shapes and ranges.
   """
   batch = len(images)
-  # Of all random numbers but those of grids and pixels, one draw: each takes a while to compile.
+  # One draw of all random numbers but those of grids and pixels, as each draw takes a while to compile: 8 for each
+  # transform, which needs 3 at most, and 8 for what follows.
   numbers_key, grid_key, noise_key = jax.random.split(key, 3)
-  numbers = jax.random.uniform(numbers_key, (len(TRANSFORMS) + 1, batch, 8))
-  of_transforms = dict(zip(TRANSFORMS, numbers[:-1], strict=True))
-  side, place_y, place_x, comes_first, down, up, radius, other = jnp.split(numbers[-1], 8, axis=-1)  # (B, 1)
+  *of_transforms, of_others = jax.random.uniform(numbers_key, (len(TRANSFORMS) + 1, batch, 8))
+  of_transforms = dict(zip(TRANSFORMS, of_transforms, strict=True))
+  lung, place_y, place_x, comes_first, down, up, radius, steps = jnp.split(of_others, 8, axis=-1)  # (B, 1)
 
   def amounts(name: str, n: int = 1) -> jax.Array:
     """(B, n), uniform in [-strength, strength]; 0 for films that the transform passes over."""
@@ -91,7 +92,7 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     if config.elastic.probability:
       sources += _displacements(grid_key, 2 * amounts("elastic"), sources.shape)
     if config.symmetry.probability:
-      middle, side = _lung_to_mirror(side < 0.5, masks)
+      middle, side = _lung_to_mirror(lung < 0.5, masks)
       middle, side, chosen = (values[:, None] for values in (middle, side, amounts("symmetry") != 0))
       mirrored = middle + side * jnp.abs(sources[..., 1] - middle)
       sources = sources.at[..., 1].set(jnp.where(chosen, mirrored, sources[..., 1]))
@@ -100,7 +101,7 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
   def per_image(name: str, n: int = 1) -> jax.Array:
     return amounts(name, n)[:, None, None]  # (B, 1, 1, n)
 
-  steps = 1 + (other[0, 0] * max(batch - 1, 1)).astype(int)  # From each film to another one of the batch.
+  steps = 1 + (steps[0, 0] * max(batch - 1, 1)).astype(int)  # From each film to another one of the batch.
   others = jnp.take(images, (jnp.arange(batch) + steps) % batch, axis=0)
   if config.histogram.probability:
     images = acquisition.match_histogram(images, jnp.abs(per_image("histogram")), others)

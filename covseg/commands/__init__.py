@@ -3,7 +3,7 @@
 COMMANDS = {
   "evaluate": "Evaluates a model, or another system's masks, on a split",
   "predict": "Masks, overlays and figures for films of one's own",
-  "external": "Compares predictions for films without masks with what is known of them",
+  "external": "Compares predictions for films without masks with diagnoses or scores of severity",
   "app": "Opens a page in the browser on which films get masks",
   "export": "Writes a trained network into one file, for JAX or as ONNX",
   "release": "Writes a trained model into one file, at half its size, for others to use",

@@ -6,7 +6,10 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.epilog = "Example: python -m covseg external --predictions=out --labels=labels.csv"
   parser.add_argument(
-    "--predictions", required=True, help="folder that `predict` wrote, or a table with its columns, of any system"
+    "--predictions",
+    required=True,
+    help="folder that `predict` wrote, or a table of any system with the columns file, infected_pixels and "
+    "infected_percent_of_lungs",
   )
   parser.add_argument(
     "--labels",

@@ -8,6 +8,7 @@ hospital where that is possible (Zech et al. 2018, https://doi.org/10.1371/journ
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import logging
 import math
@@ -19,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from covseg.evaluation import statistics
-from covseg.workdir import write_whole
+from covseg.workdir import from_no_formula, write_whole
 
 logger = logging.getLogger(__name__)
 
 _NEEDED = ("file", "infected_pixels", "infected_percent_of_lungs")
-# Figures of `figures`, with their headings.
+_KNOWN = ("set", "infected", "severity")
+# Columns of the printed table.
 _HEADINGS = {
   "marked": "marked",
   "over_a_tenth": "> 10 % of lungs",
@@ -46,9 +48,9 @@ class LabelledFilms:
     infected: float (N,), 1 or 0; NaN where it is not known.
     severity: float (N,), a score of any scale; NaN where there is none.
     marked: bool (N,), whether any pixel is predicted as infected.
-    percent: float (N,), infected percent of the lungs; 0 where no lungs were found.
+    percent: float (N,), infected percent of the lungs; 0 where no lungs were found, NaN of a system that finds none.
     probability: float (N,), that a lung is infected; NaN of a model without that head.
-    warned: bool (N,).
+    warned: float (N,), 1 or 0; NaN of a system without warnings.
   """
 
   sets: np.ndarray
@@ -86,8 +88,8 @@ def run(predictions: str, labels: str) -> None:
   print(_text([*names, "all films"], [*of_sets, of_all]))
   if num_failed:
     print(f"Without {num_failed} films for which `predict` failed.")
-  if of_all["percent_auc"] is not None and all(of_set["percent_auc"] is None for of_set in of_sets):
-    print("No set has both infected films and others, so the AUC over all films also measures how the sets differ.")
+  if len(names) > 1 and (of_all["sensitivity"] is not None or of_all["severity_correlation"] is not None):
+    print("Over all films, an AUC and a rank correlation also measure how the sets differ: compare within each set.")
   print(f"Intervals: 95 %, bootstrap over films. All figures are in {output}")
 
 
@@ -100,10 +102,12 @@ def figures(films: LabelledFilms) -> dict[str, Any]:
     infected films from others; "severity_correlation" (Spearman) of the percent with the severity.
   """
   infected, clear, rated = films.infected == 1, films.infected == 0, ~np.isnan(films.severity)
-  has_probability = ~np.isnan(films.probability)
-  percent_auc = statistics.auc(films.percent, infected)
+  has_percent, has_probability, may_warn = (
+    ~np.isnan(values) for values in (films.percent, films.probability, films.warned)
+  )
+  percent_auc = statistics.auc(np.nan_to_num(films.percent), infected)
   probability_auc = statistics.auc(np.nan_to_num(films.probability), infected)
-  correlation = statistics.rank_correlation(films.percent, np.nan_to_num(films.severity))
+  correlation = statistics.rank_correlation(np.nan_to_num(films.percent), np.nan_to_num(films.severity))
 
   def share(of: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return statistics.divide(weights @ of, weights.sum(axis=1))
@@ -112,13 +116,13 @@ def figures(films: LabelledFilms) -> dict[str, Any]:
     known = weights * (infected | clear)
     return {
       "marked": share(films.marked, weights),
-      "over_a_tenth": share(films.percent > 10, weights),
-      "warned": share(films.warned, weights),
+      "over_a_tenth": share(films.percent > 10, weights * has_percent),
+      "warned": share(films.warned == 1, weights * may_warn),
       "sensitivity": share(films.marked, weights * infected),
       "specificity": share(~films.marked, weights * clear),
-      "percent_auc": percent_auc(known),
+      "percent_auc": percent_auc(known * has_percent),
       "probability_auc": probability_auc(known * has_probability),
-      "severity_correlation": correlation(weights * rated),
+      "severity_correlation": correlation(weights * rated * has_percent),
     }
 
   return {"films": len(films.sets), **statistics.estimate(statistic, len(films.sets))}
@@ -128,86 +132,123 @@ def read(predictions: pathlib.Path, labels: pathlib.Path) -> tuple[LabelledFilms
   """The films of a table of labels that were predicted, and the number of those for which that failed.
 
   Args:
-    predictions: as `predict` writes it; films without a label are left alone.
-    labels: with the column "file", the path of a film as far as it is needed to tell it from others, and any of "set"
-      (else the folder of the film), "infected" and "severity", where an empty cell is not known.
+    predictions: as `predict` writes it; films without a label are ignored.
+    labels: with the column "file", the path of a film, and any of "set" (else the folder of the film), "infected" and
+      "severity", where an empty cell is not known. A path may begin at another folder than that of the predictions.
 
   Raises:
     OSError: a file cannot be read.
-    ValueError: a column is missing, a value is none that may be there, a film has two labels, or a label has no
-      prediction, or several.
+    ValueError: a column is missing, a value is invalid, a film has two labels, or a label has no prediction, or
+      several.
   """
-  predicted = _rows(predictions, _NEEDED)
-  labelled = _rows(labels, ("file",))
+  predicted, labelled = _rows(predictions), _rows(labels)
+  _check_columns(predictions, predicted, _NEEDED)
+  _check_columns(labels, labelled, ("file",))
+  if not labelled[0].keys() & set(_KNOWN):
+    raise ValueError(f"{labels} has none of the columns {', '.join(_KNOWN)}; it has {', '.join(labelled[0])}.")
   lines = _lines_of([row["file"] for row in labelled], [row["file"] for row in predicted], labels, predictions)
   unlabelled = len(predicted) - len(lines)
   if unlabelled:
-    logger.warning("%d of %d films in %s have no label; left alone.", unlabelled, len(predicted), predictions)
+    logger.warning("%d of %d films in %s have no label; ignored.", unlabelled, len(predicted), predictions)
   pairs = [(label, predicted[i]) for label, i in zip(labelled, lines, strict=True)]
   done = [(label, film) for label, film in pairs if film.get("status") != "failed"]
   if not done:
     raise ValueError(f"{predictions}: `predict` failed for all films that have a label.")
-  infected = [_number(label, "infected", labels) for label, _ in done]
-  if not set(filter(math.isfinite, infected)) <= {0, 1}:
-    raise ValueError(f"{labels}: infected must be 1, 0 or empty.")
+
+  def of_labels(column: str) -> np.ndarray:
+    return np.array([_number(label, column, labels) for label, _ in done])
+
+  def of_films(column: str) -> np.ndarray:
+    return np.array([_number(film, column, predictions) for _, film in done])
+
+  infected, pixels, percent = of_labels("infected"), of_films("infected_pixels"), of_films("infected_percent_of_lungs")
+  for (label, _), is_infected, num_pixels in zip(done, infected, pixels, strict=True):
+    if is_infected not in (0, 1) and not math.isnan(is_infected):
+      raise ValueError(f"{labels}: infected of {label['file']} must be 1, 0 or empty.")
+    if math.isnan(num_pixels):
+      raise ValueError(f"{predictions}: infected_pixels of {label['file']} is empty.")
+  if not np.isnan(percent).all():
+    percent = np.nan_to_num(percent)  # No lungs were found on these films.
+  warned = [float(bool(film["warnings"])) if "warnings" in film else math.nan for _, film in done]
   films = LabelledFilms(
-    sets=np.array([label.get("set") or pathlib.PurePath(film["file"]).parent.name for label, film in done], object),
-    infected=np.array(infected),
-    severity=np.array([_number(label, "severity", labels) for label, _ in done]),
-    marked=np.array([_number(film, "infected_pixels", predictions) > 0 for _, film in done], bool),
-    percent=np.nan_to_num([_number(film, "infected_percent_of_lungs", predictions) for _, film in done]),
-    probability=np.array([_number(film, "probability_of_infection", predictions) for _, film in done]),
-    warned=np.array([bool(film.get("warnings")) for _, film in done], bool),
+    sets=np.array([label.get("set") or str(pathlib.PurePath(film["file"]).parent) for label, film in done], object),
+    infected=infected,
+    severity=of_labels("severity"),
+    marked=pixels > 0,
+    percent=percent,
+    probability=of_films("probability_of_infection"),
+    warned=np.array(warned),
   )
   return films, len(pairs) - len(done)
 
 
-def _rows(path: pathlib.Path, needed: Sequence[str]) -> list[dict[str, str]]:
-  """The lines of a CSV file that has these columns."""
+def _rows(path: pathlib.Path) -> list[dict[str, str]]:
+  """The lines of a CSV file, without empty ones.
+
+  Raises:
+    ValueError: it is none, has no line, or two columns of one name.
+  """
   try:
-    reader = csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline=""))
-    names = list(reader.fieldnames or ())
-    rows = [{name: (value or "").strip() for name, value in row.items() if name} for row in reader]
+    header, *lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""))) or [[]]
   except (UnicodeDecodeError, csv.Error) as error:
     raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from error
-  missing = [name for name in needed if name not in names]
-  if missing:
-    raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(names) or 'none'}.")
+  names = [name.strip().lower() for name in header]
+  twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
+  if twice:
+    raise ValueError(f"{path} has several columns {', '.join(twice)}.")
+  rows = [
+    {name: from_no_formula(cell.strip()) for name, cell in itertools.zip_longest(names, line, fillvalue="") if name}
+    for line in lines
+    if any(map(str.strip, line))
+  ]
   if not rows:
     raise ValueError(f"{path} has no films.")
   return rows
 
 
+def _check_columns(path: pathlib.Path, rows: Sequence[dict[str, str]], needed: Sequence[str]) -> None:
+  missing = [name for name in needed if name not in rows[0]]
+  if missing:
+    raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(rows[0])}.")
+
+
 def _lines_of(files: Sequence[str], predicted: Sequence[str], labels: pathlib.Path, table: pathlib.Path) -> list[int]:
-  """The line of each file among those predicted: the path that ends with its own."""
+  """The line of each file among those predicted: the same path, or one that ends with the other."""
+  whole: dict[tuple[str, ...], list[int]] = {}
   by_end: dict[tuple[str, ...], list[int]] = {}
   for i, name in enumerate(predicted):
     parts = pathlib.PurePath(name).parts
+    whole.setdefault(parts, []).append(i)
     for start in range(len(parts)):
       by_end.setdefault(parts[start:], []).append(i)
-  found = [by_end.get(pathlib.PurePath(name).parts, []) for name in files]
-  labels_of = Counter(lines[0] for lines in found if lines)
-  for text, is_wrong in (
-    ("have no prediction", [not lines for lines in found]),
-    ("match several predictions", [len(lines) > 1 for lines in found]),
-    ("have several labels", [labels_of[lines[0]] > 1 for lines in found if lines]),
-  ):
-    wrong = [name for name, chosen in zip(files, is_wrong, strict=True) if chosen]
+
+  def lines(file: str) -> list[int]:
+    parts = pathlib.PurePath(file).parts
+    ends = (whole.get(parts[start:]) for start in range(1, len(parts)))
+    return whole.get(parts) or by_end.get(parts) or next(filter(None, ends), [])
+
+  def check(wrong: list[str], text: str) -> None:
     if wrong:
-      examples = ", ".join([*wrong[:3], *["..."] * (len(wrong) > 3)])
+      examples = ", ".join([*(name or "(empty)" for name in wrong[:3]), *["..."] * (len(wrong) > 3)])
       raise ValueError(f"{len(wrong)} of {len(files)} files of {labels} {text}, in {table}: {examples}.")
-  return [lines[0] for lines in found]
+
+  found = [lines(file) for file in files]
+  check([file for file, of_file in zip(files, found, strict=True) if not of_file], "have no prediction")
+  check([file for file, of_file in zip(files, found, strict=True) if len(of_file) > 1], "match several predictions")
+  labels_of = Counter(i for (i,) in found)
+  check([file for file, (i,) in zip(files, found, strict=True) if labels_of[i] > 1], "have several labels")
+  return [i for (i,) in found]
 
 
 def _number(row: dict[str, str], column: str, path: pathlib.Path) -> float:
-  """A number of a line; NaN where there is none."""
-  text = row.get(column, "")
+  """A number of a line; NaN where the cell is empty or there is no such column."""
+  text = row.get(column) or "nan"
   try:
-    value = float(text or "nan")
-  except ValueError:
-    value = math.inf
+    value = float(text)
+  except ValueError as error:
+    raise ValueError(f"{path}: {column} of {row['file']} is {text!r}, which is not a number.") from error
   if math.isinf(value):
-    raise ValueError(f"{path}: {column} of {row['file']} is {text!r}, which is not a number.")
+    raise ValueError(f"{path}: {column} of {row['file']} is infinite.")
   return value
 
 

@@ -6,7 +6,7 @@ samples drawn with replacement give its distribution, all samples at once.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 NUM_RESAMPLES = 1000
+_WEIGHTS_AT_ONCE = 1_000_000
 _SEED = 0
 
 
@@ -31,8 +32,8 @@ def estimate(statistic: Statistic, num_films: int, resamples: int = NUM_RESAMPLE
   values = statistic(np.ones((1, num_films)))
   found = {name: _number(value[0]) for name, value in values.items()}
   if resamples:
-    distribution = statistic(_resampled(num_films, resamples))
-    found["intervals"] = {name: _interval(samples) for name, samples in distribution.items()}
+    parts = [statistic(weights) for weights in _resampled(num_films, resamples)]
+    found["intervals"] = {name: _interval(np.concatenate([part[name] for part in parts])) for name in values}
   return found
 
 
@@ -87,11 +88,9 @@ class _Groups:
   """Groups of films that have equal values (N,), from low to high."""
 
   def __init__(self, values: np.ndarray):
-    self._order = np.argsort(values, kind="stable")
-    starts = np.diff(values[self._order], prepend=-np.inf) > 0
-    self._starts = np.flatnonzero(starts)
-    self._group = np.empty(len(values), int)
-    self._group[self._order] = np.cumsum(starts) - 1
+    _, self._group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    self._order = np.argsort(self._group, kind="stable")
+    self._starts = np.cumsum(sizes) - sizes
 
   def sums(self, weights: np.ndarray) -> np.ndarray:
     """Sum of the weights (R, N) in each of G groups, (R, G)."""
@@ -146,11 +145,14 @@ def _squares(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
   return np.maximum(weights @ values**2 - divide(total**2, weights.sum(axis=1)), 0)
 
 
-def _resampled(num_films: int, resamples: int) -> np.ndarray:
-  """Weights (R, N) of samples of N films, drawn with replacement."""
-  drawn = np.random.default_rng(_SEED).integers(0, max(num_films, 1), (resamples, num_films))
-  cells = drawn + num_films * np.arange(resamples)[:, None]
-  return np.bincount(cells.ravel(), minlength=resamples * num_films).reshape(resamples, -1).astype(float)
+def _resampled(num_films: int, resamples: int) -> Iterator[np.ndarray]:
+  """Weights of samples of N films, drawn with replacement: R in all, as many (r, N) at a time as fit into memory."""
+  rng = np.random.default_rng(_SEED)
+  at_once = max(1, _WEIGHTS_AT_ONCE // max(num_films, 1))
+  for start in range(0, resamples, at_once):
+    rows = min(at_once, resamples - start)
+    cells = rng.integers(0, max(num_films, 1), (rows, num_films)) + num_films * np.arange(rows)[:, None]
+    yield np.bincount(cells.ravel(), minlength=rows * num_films).reshape(rows, -1).astype(float)
 
 
 def _interval(samples: np.ndarray) -> list[float] | None:

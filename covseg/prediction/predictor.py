@@ -125,7 +125,7 @@ class Predictor:
 
 
 def load(model: str | os.PathLike = DEFAULT_MODEL, changes: Sequence[str] = ()) -> Predictor:
-  """The predictor of a trained model.
+  """The predictor of a trained model. It sets up JAX as `compilation.set_up` says.
 
   Args:
     model: one that ships, a file that `python -m covseg release` wrote, or the workdir of a run; several,

@@ -50,28 +50,28 @@ ALL_LABELS = ["file,infected,severity", *(f"{name},{infected},{severity}" for na
 def test_figures_are_those_of_other_libraries(tmp_path, capsys):
   external.run(str(_predictions(tmp_path / "out")), str(_labels(tmp_path / "labels.csv", ALL_LABELS)))
   found = json.loads((tmp_path / "out" / "external.json").read_text())
-  assert list(found["sets"]) == ["a", "b"] and found["failed"] == 0
-  a = found["sets"]["a"]
+  assert list(found["sets"]) == ["films/a", "films/b"] and found["failed"] == 0
+  a = found["sets"]["films/a"]
   truth, percent, probability = [1, 0, 0, 1, 1], [30, 0, 5, 5, 0], [0.9, 0.1, 0.4, 0.8, 0.2]
   assert a["percent_auc"] == pytest.approx(roc_auc_score(truth, percent))
   assert a["probability_auc"] == pytest.approx(roc_auc_score(truth, probability))
   assert a["severity_correlation"] == pytest.approx(spearmanr([30, 0, 5, 0], [12, 0, 7.5, 3])[0])
   assert (a["films"], a["marked"], a["over_a_tenth"]) == (5, 0.6, 0.2)
   assert (a["sensitivity"], a["specificity"]) == (pytest.approx(2 / 3), 0.5)
-  b = found["sets"]["b"]
+  b = found["sets"]["films/b"]
   assert b["sensitivity"] is b["percent_auc"] is b["severity_correlation"] is None
   of_all = found["all"]
   assert of_all["severity_correlation"] == pytest.approx(spearmanr([30, 0, 5, 0, 25], [12, 0, 7.5, 3, 3])[0])
   low, high = of_all["intervals"]["marked"]
   assert low < of_all["marked"] < high
   printed = capsys.readouterr().out
-  assert "0.67 (" in printed and "No set has both" not in printed
+  assert "0.67 (" in printed and "also measure how the sets differ" in printed
 
 
-def test_a_difference_between_sets_is_named(tmp_path, capsys):
-  labels = ["file,set,infected", "a/1.png,here,1", "a/4.png,here,1", "b/1.png,there,0"]
+def test_one_set_is_compared_without_a_remark(tmp_path, capsys):
+  labels = ["file,set,infected", "a/1.png,here,1", "a/4.png,here,1", "b/1.png,here,0"]
   external.run(str(_predictions(tmp_path / "out") / "predictions.csv"), str(_labels(tmp_path / "l.csv", labels)))
-  assert "No set has both infected films and others" in capsys.readouterr().out
+  assert "how the sets differ" not in capsys.readouterr().out
 
 
 def test_films_that_failed_are_counted_apart(tmp_path):
@@ -93,9 +93,13 @@ def test_films_that_failed_are_counted_apart(tmp_path):
     (["file,infected", "a/9.png,1", "a/1.png,1"], r"1 of 2 files .* have no prediction, in .*: a/9.png"),
     (["file,infected", "1.png,1"], r"match several predictions, in .*: 1.png"),
     (["file,infected", "a/1.png,1", "films/a/1.png,0"], "have several labels"),
-    (["file,infected", "a/1.png,2"], "infected must be 1, 0 or empty"),
+    (["file,infected", "a/1.png,2"], "infected of a/1.png must be 1, 0 or empty"),
+    (["file,class", "a/1.png,1"], "none of the columns set, infected, severity; it has file, class"),
+    (["file,infected,Infected", "a/1.png,1,0"], "several columns infected"),
+    (["file,infected", ",1"], r"1 of 1 files .* have no prediction, in .*: \(empty\)"),
+    ([""], "has no films"),
     (["file,infected", "a/1.png,yes"], r"infected of a/1.png is 'yes', which is not a number"),
-    (["file,severity", "a/1.png,inf"], "not a number"),
+    (["file,severity", "a/1.png,inf"], "severity of a/1.png is infinite"),
   ],
 )
 def test_what_is_wrong_with_labels_is_said(tmp_path, lines, message):
@@ -118,5 +122,37 @@ def test_a_table_of_another_system_needs_three_columns(tmp_path):
   table.write_text("file,infected_pixels,infected_percent_of_lungs\na/1.png,3,1.5\n")
   films, _ = external.read(table, _labels(tmp_path / "labels.csv", ["file,infected", "1.png,1"]))
   found = external.figures(films)
-  assert found["sensitivity"] == 1 and found["probability_auc"] is None
+  assert found["sensitivity"] == 1 and found["probability_auc"] is found["warned"] is None
   assert np.array_equal(films.sets, ["a"])
+
+
+def test_what_a_system_does_not_predict_is_undefined(tmp_path):
+  lines = ["file,infected,severity", "1.png,1,2", "2.png,0,1", "3.png,0,3"]
+  labels, table = _labels(tmp_path / "labels.csv", lines), tmp_path / "theirs.csv"
+  table.write_text("file,infected_pixels,infected_percent_of_lungs,warnings\n1.png,3,\n2.png,0,,\n3.png,5,,dark\n")
+  found = external.figures(external.read(table, labels)[0])
+  assert found["percent_auc"] is found["over_a_tenth"] is found["severity_correlation"] is None
+  assert (found["specificity"], found["warned"]) == (0.5, pytest.approx(1 / 3))
+  table.write_text(table.read_text().replace("1.png,3,", "1.png,3,4"))  # Of a system that finds lungs, on one film.
+  assert external.read(table, labels)[0].percent.tolist() == [4, 0, 0]
+  table.write_text(table.read_text().replace("2.png,0", "2.png,"))
+  with pytest.raises(ValueError, match="infected_pixels of 2.png is empty"):
+    external.read(table, labels)
+
+
+@pytest.mark.parametrize(
+  ("name", "label"),
+  [("a/1.png", "a/1.png"), ("films/a/1.png", "a/1.png"), ("1.png", "/data/a/1.png"), ("'-1.png", "-1.png")],
+)
+def test_a_label_may_begin_at_another_folder(tmp_path, name, label):
+  table = tmp_path / "predictions.csv"
+  table.write_text(f"file,infected_pixels,infected_percent_of_lungs\nanother.png,1,1\n{name},2,2\n")
+  films, _ = external.read(table, _labels(tmp_path / "labels.csv", [" File ,INFECTED", f"{label},1", ",", ""]))
+  assert films.percent.tolist() == [2]
+
+
+def test_the_same_path_comes_before_others_with_that_end(tmp_path):
+  table = tmp_path / "predictions.csv"
+  table.write_text("file,infected_pixels,infected_percent_of_lungs\na/1.png,1,1\n1.png,2,2\n")
+  films, _ = external.read(table, _labels(tmp_path / "labels.csv", ["file,infected", "1.png,1"]))
+  assert (films.percent.tolist(), films.sets.tolist()) == ([2], ["."])

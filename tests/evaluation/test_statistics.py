@@ -72,3 +72,17 @@ def test_perfect_agreement():
   assert {name: value[0] for name, value in found.items()} == pytest.approx(
     {"mean_absolute_error": 0, "icc": 1, "bias": 0, "lower_limit": 0, "upper_limit": 0}
   )
+
+
+def test_the_lowest_scores_may_be_infinite():
+  scores, positive = np.array([-np.inf, -np.inf, 1.0, 2.0, np.inf]), np.array([True, False, False, True, True])
+  expected = sklearn.metrics.roc_auc_score(positive, np.array([0, 0, 1, 2, 3]))
+  assert statistics.auc(scores, positive)(np.ones((1, 5)))[0] == pytest.approx(expected)
+
+
+def test_many_films_are_resampled_a_few_at_a_time(monkeypatch):
+  values = np.random.default_rng(3).random(50)
+  at_once = statistics.estimate(statistics.means({"mean": values}), 50)
+  monkeypatch.setattr(statistics, "_WEIGHTS_AT_ONCE", 130)
+  found = statistics.estimate(statistics.means({"mean": values}), 50)
+  assert found["intervals"]["mean"] == pytest.approx(at_once["intervals"]["mean"], abs=1e-12)

@@ -19,6 +19,7 @@ def test_flags_of_the_environment_are_kept(monkeypatch):
     ("", [compilation._XLA_FLAGS]),
     ("--xla_dump_to=a", ["--xla_dump_to=a", compilation._XLA_FLAGS]),
     ("--xla_backend_extra_options=b", ["--xla_backend_extra_options=b"]),
+    ("flags.txt", ["flags.txt"]),
   ):
     monkeypatch.setenv("XLA_FLAGS", given)
     for _ in range(2):
