@@ -151,28 +151,16 @@ def _train(
   stop_asked: Callable[[int], bool],
 ) -> TrainState:
   """The state after the last epoch, or when a stop is asked for; every epoch is logged and saved."""
-  config, model, mesh = run.config, run.model, run.mesh
+  config = run.config
   num_steps = order.steps_per_epoch
   first_step = checkpoints.latest_step or 0
   if first_step:
     _check_epoch_length(run, num_steps)
-  sharding, keep_ema = devices.replicated(mesh), config.optimizer.ema_decay > 0
-  of_state = model, run.optimizer, config.seed, config.image_size, sharding, keep_ema
-  shapes, losses = shapes_of_train_state(*of_state), []
-  # Reading weights, which may fail, comes first; to compile the state and the step, side by side, takes long.
-  if first_step:
-    state, losses = checkpoints.restore(first_step, like=shapes)
-    take_steps = create_take_steps(run, train_reader, order, first_step, shapes)
-  else:
-    given = initialization.given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
-    with concurrent.futures.ThreadPoolExecutor() as threads:
-      created = threads.submit(create_train_state, *of_state, given)
-      take_steps = create_take_steps(run, train_reader, order, first_step, shapes)
-    state = created.result()
+  state, losses, take_steps = _start(run, checkpoints, train_reader, order, first_step)
   first_epoch = (first_step - len(losses)) // num_steps
   if first_step:
     logger.info("Going on from step %d, in epoch %d.", first_step, first_epoch + 1)
-  evaluator = evaluate.Evaluator(config, model, mesh, validation.with_infection())
+  evaluator = evaluate.Evaluator(config, run.model, run.mesh, validation.with_infection())
 
   with RunLog(run.workdir, config, num_steps, first_epoch, first_step) as log:
     for epoch in range(first_epoch, config.num_epochs):
@@ -206,6 +194,24 @@ def _train(
         log.samples(evaluator.samples(state.variables()), step)
       losses = []
   return state
+
+
+def _start(
+  run: Run, checkpoints: Checkpoints, train_reader: FilmReader, order: TrainingOrder, first_step: int
+) -> tuple[TrainState, list[float], TakeSteps]:
+  """The state that training starts or goes on from, the losses so far in its epoch, and what takes steps."""
+  config, sharding = run.config, devices.replicated(run.mesh)
+  of_state = run.model, run.optimizer, config.seed, config.image_size, sharding, config.optimizer.ema_decay > 0
+  shapes = shapes_of_train_state(*of_state)
+  # Weights are read first, as that may fail; to compile takes long, so state and step are compiled side by side.
+  if first_step:
+    state, losses = checkpoints.restore(first_step, like=shapes)
+    return state, losses, create_take_steps(run, train_reader, order, first_step, shapes)
+  given = initialization.given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
+  with concurrent.futures.ThreadPoolExecutor() as threads:
+    created = threads.submit(create_train_state, *of_state, given)
+    take_steps = create_take_steps(run, train_reader, order, first_step, shapes)
+  return created.result(), [], take_steps
 
 
 def _check_epoch_length(run: Run, num_steps: int) -> None:
