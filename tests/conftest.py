@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from configs import default
+from covseg.drawing import figure_style
 from covseg.runtime import compilation
 from covseg.training import train
 from input_pipeline.cxr_phantom import phantom
@@ -20,6 +21,14 @@ ROOT = pathlib.Path(__file__).parent.parent
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache():
   compilation.set_up()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_figures():
+  """A run of `tiny_config` takes 7 s, more than one of which draws figures at their full size."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(figure_style, "DPI", 20)
+    yield
 
 
 @pytest.fixture(scope="session")

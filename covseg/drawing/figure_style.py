@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito's colours, the dark ones first.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 WIDTH = 7.2  # Inches: two columns of a journal.
+DPI = 150
 STYLE = {
   "font.size": 9,
   "axes.titlesize": 9,
@@ -24,6 +25,6 @@ def files(name: str, figure: Figure) -> dict[str, bytes]:
   contents = {}
   for kind, metadata in {"png": None, "svg": {"Date": None}}.items():
     file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+    figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
     contents[f"{name}.{kind}"] = file.getvalue()
   return contents

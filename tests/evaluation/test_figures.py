@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from covseg.drawing import figure_style
 from covseg.evaluation import figures
 from covseg.evaluation.assessment import assess
 from covseg.evaluation.predictions import Predictions
@@ -42,7 +43,7 @@ def test_each_figure_is_a_png_and_an_svg_with_words(found):
   assert list(found) == [*cases, "dice", "roc", "calibration", "training"]  # No lungs, no severity.
   for picture in found.values():
     with Image.open(io.BytesIO(picture.png)) as image:
-      assert image.width > 900
+      assert image.width > 6 * figure_style.DPI  # Inches.
     assert xml.etree.ElementTree.fromstring(picture.svg).tag.endswith("svg")
     assert picture.caption
     assert picture.alternative
