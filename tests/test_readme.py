@@ -15,7 +15,11 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 DATASETS = (ROOT / "docs" / "dataset.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+  page
+  for folder in (".", "docs", "benchmarks", "covseg/trained/released")
+  for page in sorted((ROOT / folder).glob("*.md"))
+]
 
 
 def _blocks(page, language):
@@ -74,11 +78,19 @@ def test_the_dataset_is_a_plain_tfds_dataset(real_data, tmp_path, monkeypatch):
   assert names["films"][0]["infection_mask"].shape == (256, 256, 1)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_and_command_that_a_page_names_exists(page):
+def _sections(page):
+  """What links call the sections of a page, as GitHub does."""
+  titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+  return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_section_and_command_that_a_page_names_exists(page):
   text = page.read_text()
-  for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-    assert (page.parent / path).exists(), path
+  for path, section in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", text):
+    target = page.parent / path if path else page
+    assert target.exists(), path
+    assert not section or section in _sections(target), f"{path}#{section}"
   for path in re.findall(r"configs/[\w/]+\.py", text):
     assert (ROOT / path).exists(), path
   for command in re.findall(r"python -m covseg ([\w-]+)", text):
