@@ -33,6 +33,9 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
 
+  if not _DISTRIBUTED.value and (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value) != (None,) * 3:
+    raise app.UsageError("--coordinator_address, --num_processes and --process_id need --distributed.")
+
   import jax  # Here, so that --help and a mistyped flag answer at once.
 
   command_line.set_up_logging()

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   config = ConfigDict()
 
-  # Initial weights and the order of the films follow from it.
+  # Initial weights, the order of the films, augmentation and dropout follow from it.
   config.seed = 0
   # Weights to start from: a workdir, a file of `release`, or the name of released weights; empty for none.
   config.init_from = ""
@@ -34,6 +34,7 @@ def get_config() -> ConfigDict:
   dataset.opacities = ()
   # Part of the training films without infection that an epoch holds, others in each epoch.
   dataset.negative_share = 1.0
+  # Features of the image and of its infection mask.
   dataset.image_key = "image"
   dataset.mask_key = "infection_mask"
   # Feature of the lungs' mask; a dataset need not have it.
@@ -76,12 +77,17 @@ def get_config() -> ConfigDict:
   config.loss = loss = ConfigDict()
   # bce, weighted_bce, soft_dice, bce_dice, focal, tversky, focal_tversky or lovasz_hinge.
   loss.name = "bce"
+  # weighted_bce: weight of infected pixels; others have 1.
   loss.positive_weight = 3.0
+  # bce_dice: weight of soft Dice; BCE has 1.
   loss.dice_weight = 1.0
+  # focal: the exponent, and the weight of infected pixels; others have 1 - alpha.
   loss.focal_gamma = 2.0
   loss.focal_alpha = 0.75
+  # tversky and focal_tversky: weights of false positives and of false negatives.
   loss.tversky_alpha = 0.3
   loss.tversky_beta = 0.7
+  # focal_tversky: the exponent is one over this.
   loss.focal_tversky_gamma = 4 / 3
   # Models, as --model takes them, whose predictions for the training films make the masks soft; empty for none. They
   # must stay as they are until the training ends. A film then takes 4 bytes a pixel more in memory.
@@ -109,7 +115,7 @@ def get_config() -> ConfigDict:
   optimizer.weight_decay = 1e-2
   # Gradients of a larger global norm are scaled to it; 0 for none.
   optimizer.clip_norm = 0.0
-  # Part of the learning rate that an encoder learns at; 0 freezes it.
+  # Part of the learning rate that an encoder learns at. 0 keeps its parameters, not its statistics of batch norm.
   optimizer.encoder_factor = 1.0
   # The one head of model.heads that learns, while all else stays as it is; empty for the whole network.
   optimizer.only = ""

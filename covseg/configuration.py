@@ -12,7 +12,7 @@ from covseg.runtime.command_line import did_you_mean
 
 # Fields that may change between the start of a run and its resumption: they say where things are, or how they
 # are measured, but do not change what is trained. So may num_epochs where the rate is constant.
-_FREE_FIELDS = {
+FREE_FIELDS = {
   "dataset.data_dir",
   "dataset.manual_dir",
   "dataset.memory_limit_gb",
@@ -111,7 +111,7 @@ def from_json(text: str) -> ConfigDict:
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
   """Lines "field: old -> new" of the fields that a resumed run must share with its beginning."""
   old_fields, new_fields = flat(old), flat(new)
-  free = _FREE_FIELDS
+  free = FREE_FIELDS
   if new.optimizer.schedule == "constant":
     free = free | {"num_epochs"}
   return [

@@ -33,11 +33,13 @@ class Workdir:
     if self.path.exists() and not self.path.is_dir():
       raise ValueError(f"--workdir={self.path} is a file; name a folder, new or of an earlier run.")
     if not self.config_file.exists():
-      if self.checkpoints.exists():
+      if self.has_checkpoint:
         raise ValueError(
           f"{self.path} has checkpoints but no config.json, so what they are of is not known. "
           "Choose another --workdir, or delete this one."
         )
+      return
+    if not self.has_checkpoint:  # A run that failed before its first one, as for want of memory, is begun anew.
       return
     done = len(self.read_metrics())
     if config.num_epochs < done:
@@ -48,6 +50,11 @@ class Workdir:
         f"{self.path} holds a run of another configuration, which cannot go on with this one: "
         f"{'; '.join(different)}. Choose another --workdir, or put these fields back."
       )
+
+  @property
+  def has_checkpoint(self) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return self.checkpoints.is_dir() and any(folder.name.isdigit() for folder in self.checkpoints.iterdir())
 
   def read_config(self) -> ConfigDict:
     """The configuration of the run.

@@ -86,6 +86,7 @@ def test_help_answers_without_loading_jax():
     (["--config=configs/absent.py"], "absent.py"),
     (["--config.dataset.name=covid_qu_ex", "--config.dataset.manual_dir=/absent"], "quickstart"),
     (["--config.batch_size=500"], "which has 12 films"),
+    (["--coordinator_address=localhost:1234"], "--distributed"),
   ],
 )
 def test_a_mistake_gets_a_plain_answer(tmp_path, arguments, expected):

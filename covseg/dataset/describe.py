@@ -19,21 +19,23 @@ from input_pipeline.films import FilmReader, Films, load_films
 
 logger = logging.getLogger(__name__)
 
+_OTHER_LEVELS = "mask has other levels than 0 and one more"
+_OUTSIDE_LUNGS = "infected pixels outside the lungs"
 _QUANTILES = (5, 25, 50, 75, 95)
 
 
-def run(dataset_fields: Mapping[str, str | None], output: str) -> None:
+def run(dataset_fields: Mapping[str, str], output: str) -> None:
   """Describes and audits a dataset.
 
   Args:
-    dataset_fields: fields of `config.dataset` that differ from the defaults; None for those that do not.
+    dataset_fields: fields of `config.dataset` that differ from the defaults.
     output: folder of the results.
 
   Raises:
     FileNotFoundError, ValueError: the data is not there, or not as it should be.
   """
   config = default.get_config()
-  config.dataset.update({name: value for name, value in dataset_fields.items() if value is not None})
+  config.dataset.update(dataset_fields)
   folder = pathlib.Path(output).expanduser()
   builder = datasets.prepare(config.dataset)
   splits, findings = {}, []
@@ -122,11 +124,11 @@ def audit(reader: FilmReader, films: Films) -> Iterable[dict[str, Any]]:
     levels = reader.mask_levels(i)
     if len(levels) > 2 or (len(levels) == 2 and levels[0] != 0):
       shown = " ".join(map(str, levels[:8])) + (" ..." if len(levels) > 8 else "")
-      yield {"id": film_id, "finding": "mask has other levels than 0 and one more", "value": shown}
+      yield {"id": film_id, "finding": _OTHER_LEVELS, "value": shown}
     if films.lung_masks is not None:
       outside = int((films.masks[i] & ~films.lung_masks[i]).sum())
       if outside:
-        yield {"id": film_id, "finding": "infected pixels outside the lungs", "value": outside}
+        yield {"id": film_id, "finding": _OUTSIDE_LUNGS, "value": outside}
 
 
 def concatenated(parts: Sequence[Films]) -> Films:
@@ -209,7 +211,7 @@ def _audit_report(
   films: Films, split_of: Sequence[str], findings: Sequence[Mapping[str, Any]], pairs: Sequence[Pair]
 ) -> str:
   """What the audit found, a line each."""
-  counts = {"mask has other levels than 0 and one more": 0, "infected pixels outside the lungs": 0}
+  counts = {_OTHER_LEVELS: 0, _OUTSIDE_LUNGS: 0}
   for finding in findings:
     counts[finding["finding"]] += 1
   lines = [f"{kind}: {count} films" for kind, count in counts.items()]

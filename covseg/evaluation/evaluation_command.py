@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from configs import default
 from covseg.evaluation import evaluate, near_duplicates, predictions, robustness, shortcuts
 from covseg.evaluation.assessment import Origin
 from covseg.runtime import compilation, devices
+from covseg.runtime.command_line import UsageError
 from covseg.trained import trained_model
 from covseg.trained.trained_model import TrainedModel
 from covseg.workdir import Workdir
@@ -80,10 +81,11 @@ def run(request: Request) -> None:
   films, validation = _load(builder, config, request.split, of_model=trained is not None)
   unknown = [film_id for film_id in request.chosen_films if film_id not in films.ids]
   if unknown:
-    raise ValueError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
+    raise UsageError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
   duplicates = near_duplicates.read(request.duplicates or builder, films.ids, request.split)
   if trained:
     mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
+    changed = _changed_films(builder, trained, mesh, request)
     found = evaluate.predict(trained, mesh, films, request.split)
     on_validation = (validation, evaluate.predict(trained, mesh, validation, "threshold")) if validation else None
     origin = Origin(request.split, config.eval.threshold, trained.name, config, trained.step)
@@ -91,8 +93,7 @@ def run(request: Request) -> None:
     source = pathlib.Path(request.predictions).expanduser()
     found, on_validation = predictions.read_folder(source, films, request.threshold), None
     threshold = None if found.probabilities is None else request.threshold
-    origin = Origin(request.split, threshold, str(source), config)
-  changed = _changed_films(builder, trained, mesh, request) if trained else {}
+    origin, changed = Origin(request.split, threshold, str(source), config), {}
   evaluate.evaluate(
     films,
     found,
@@ -106,20 +107,20 @@ def run(request: Request) -> None:
 
 
 def _check(request: Request) -> None:
-  """Raises ValueError for what cannot work, or would have no effect."""
+  """Raises UsageError for what cannot work, or would have no effect."""
   changes_films = request.robustness or request.shortcuts
   if request.predictions is not None and changes_films:
-    raise ValueError("--robustness and --shortcuts change films, which takes a model to predict for them: --model.")
+    raise UsageError("--robustness and --shortcuts change films, which takes a model to predict for them: --model.")
   if request.predictions is not None and request.changes:
-    raise ValueError(f"--set {request.changes[0]} is of how a model predicts, and has no effect on --predictions.")
+    raise UsageError(f"--set {request.changes[0]} is of how a model predicts, and has no effect on --predictions.")
   if request.threshold is not None and not 0 < request.threshold < 1:
-    raise ValueError(f"--threshold={request.threshold} must lie between 0 and 1.")
+    raise UsageError(f"--threshold={request.threshold} must lie between 0 and 1.")
   if request.every < 1:
-    raise ValueError(f"--every={request.every} must be at least 1.")
+    raise UsageError(f"--every={request.every} must be at least 1.")
   if request.every > 1 and not changes_films:
-    raise ValueError("--every is of --robustness and --shortcuts, and has no effect without them.")
+    raise UsageError("--every is of --robustness and --shortcuts, and has no effect without them.")
   if request.reference is not None and not request.robustness:
-    raise ValueError("--reference is of --robustness, and has no effect without it.")
+    raise UsageError("--reference is of --robustness, and has no effect without it.")
 
 
 def _changed_films(
@@ -137,22 +138,21 @@ def _changed_films(
     robustness.check_reference(reference, images)
   if request.shortcuts and lungs is None:
     raise ValueError(f"--shortcuts blacks out the lungs, and {builder.info.full_name} has no masks of them.")
-  blank = np.zeros((len(images), config.image_size, config.image_size), np.uint8)
-  names = [""] * len(images)
-  evaluator = evaluate.Evaluator(config, trained.network, mesh, Films(blank, masks, None, names, names))
-
-  def predict(seen: np.ndarray) -> predictions.Predictions:
-    return evaluator.predict(trained.variables, "", seen)
-
-  # Not those of the evaluation itself, which need not have been at the size of the comparison.
-  clean = predict(np.stack([resize_image(image, config.image_size) for image in images]))
   if reference and not masks.any():
     raise ValueError("--reference compares Dice, and none of these films has an infection.")
+  names = [""] * len(images)
+  evaluator = evaluate.Evaluator(config, trained.network, mesh, Films(images, masks, None, names, names))
+
+  def predict(films: Iterable[np.ndarray]) -> predictions.Predictions:
+    return evaluator.predict(trained.variables, "", np.stack([resize_image(film, config.image_size) for film in films]))
+
+  # Not those of the evaluation itself, which need not have been at the size of the comparison.
+  clean = predict(images)
   found: dict[str, Any] = {}
   if request.shortcuts:
-    found["shortcuts"] = shortcuts.assess(predict, clean, images, masks, lungs, config.image_size)
+    found["shortcuts"] = shortcuts.assess(predict, clean, images, masks, lungs)
   if request.robustness:
-    found["robustness"] = robustness.assess(predict, clean, images, masks, config.image_size, reference)
+    found["robustness"] = robustness.assess(predict, clean, images, masks, reference)
     found["robustness"]["every"] = request.every
   return found
 
@@ -174,8 +174,9 @@ def _folder(request: Request) -> pathlib.Path:
   source = pathlib.Path(request.model or request.predictions).expanduser()
   if request.model is None or source.is_dir():
     return Workdir(source).evaluation(request.split)
-  names = request.model.split(",")  # Of a file, or of several models; the runs of a sweep are all called seed0.
-  names = ["_".join(pathlib.Path(name).with_suffix("").parts[-2 if len(names) > 1 else -1 :]) for name in names]
+  names = [name.removesuffix(".safetensors") for name in trained_model.names_of(request.model)]
+  # Of a file, or of several models; the runs of a sweep are all called seed0.
+  names = ["_".join(pathlib.Path(name).parts[-2 if len(names) > 1 else -1 :]) for name in names]
   return pathlib.Path("evaluation", ",".join(names), request.split)
 
 
@@ -184,7 +185,7 @@ def _load(
 ) -> tuple[Films, Films | None]:
   """The films of a split, and, for a model, those of validation, where they are others."""
   if split not in builder.info.splits:
-    raise ValueError(f"--split={split}: {builder.info.full_name} has {', '.join(builder.info.splits)}.")
+    raise UsageError(f"--split={split}: {builder.info.full_name} has {', '.join(builder.info.splits)}.")
   with_validation = of_model and split != "validation" and "validation" in builder.info.splits
   splits = [split, "validation"] if with_validation else [split]
   image_size = config.image_size if of_model else config.eval.image_size

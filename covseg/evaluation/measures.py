@@ -23,7 +23,7 @@ class Measure:
     decimals: that are printed.
     of_counts: float (...) of confusion counts (..., 4); pooled, it is the same function of their sums.
     of_borders: float of the border distances of one film.
-    pooled: `statistics.Statistic` (R,) of the border distances of all films together.
+    pooled: the statistic, a function of weights (R, N), of the border distances of all films together.
   """
 
   heading: str

@@ -37,12 +37,8 @@ def read(source: str | os.PathLike | tfds.core.DatasetBuilder, ids: Sequence[str
     if missing:
       raise ValueError(f"{file} has no column {', '.join(missing)}; it has {', '.join(columns)}.")
     pairs = [((row["id"], row["split"]), (row["duplicate_id"], row["duplicate_split"])) for row in reader]
-  listed = {
-    film_id
-    for pair in (*pairs, *(pair[::-1] for pair in pairs))
-    for (film_id, film_split), (_, other_split) in [pair]
-    if film_split == split and other_split == "train"
-  }
+  both_ways = (*pairs, *(pair[::-1] for pair in pairs))
+  listed = {film_id for (film_id, its_split), (_, other) in both_ways if its_split == split and other == "train"}
   found = np.array([film_id in listed for film_id in ids], bool)
   logger.info(
     "%s lists %d pairs; %d of the %d films of %s resemble a training film.",

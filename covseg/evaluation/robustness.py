@@ -8,7 +8,7 @@ augmentation of this project.
 
 import io
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from covseg.evaluation import changed_films
 from covseg.evaluation.predictions import Predictions
-from input_pipeline.films import resize_image
 
 Change = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
@@ -96,21 +95,19 @@ def changed(images: np.ndarray, name: str, severity: float) -> Iterator[np.ndarr
 
 
 def assess(
-  predict: Callable[[np.ndarray], Predictions],
+  predict: Callable[[Iterable[np.ndarray]], Predictions],
   clean: Predictions,
   images: np.ndarray,
   masks: np.ndarray,
-  image_size: int,
   reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Figures of a model for films as they are and under each change.
 
   Args:
-    predict: predictions of the network's images, uint8 (N, h, w).
+    predict: predictions for films, N times uint8 (H, W).
     clean: predictions for the films as they are.
     images: uint8 (N, H, W).
     masks: bool (N, H, W), the truth.
-    image_size: side of the network's images.
     reference: what this function returned for another model and the same films; see `check_reference`.
 
   Returns:
@@ -120,8 +117,7 @@ def assess(
   """
   found: dict[str, Any] = {"films_crc32": _crc32(images), "clean": changed_films.figures(clean, masks), "changes": []}
   for name, severity in tqdm(_planned(), "robustness", unit="change", disable=None):
-    seen = np.stack([resize_image(film, image_size) for film in changed(images, name, severity)])
-    figures = changed_films.figures(predict(seen), masks)
+    figures = changed_films.figures(predict(changed(images, name, severity)), masks)
     found["changes"].append({"change": name, "severity": severity, **figures})
   found["mean"] = {
     name: None if value is None else float(np.mean([row[name] for row in found["changes"]]))

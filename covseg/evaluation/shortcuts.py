@@ -6,37 +6,33 @@ https://doi.org/10.1038/s42256-021-00338-7). The floor, what classifiers that se
 `python -m covseg dataset`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from covseg.evaluation import changed_films
 from covseg.evaluation.changed_films import Figures
 from covseg.evaluation.predictions import Predictions
-from input_pipeline.films import resize_image
 
 PANELS = {"as_they_are": "As they are", "lungs_black": "Lungs blacked out", "lungs_alone": "Lungs alone"}
 
 
 def assess(
-  predict: Callable[[np.ndarray], Predictions],
+  predict: Callable[[Iterable[np.ndarray]], Predictions],
   clean: Predictions,
   images: np.ndarray,
   masks: np.ndarray,
   lung_masks: np.ndarray,
-  image_size: int,
 ) -> dict[str, Figures]:
   """{panel: figures} of a model for films as they are, with black lungs, and with all but the lungs black.
 
   Args:
-    predict: predictions of the network's images, uint8 (N, h, w).
+    predict: predictions for films, N times uint8 (H, W).
     clean: predictions for the films as they are.
     images: uint8 (N, H, W).
     masks, lung_masks: bool (N, H, W), the truth.
-    image_size: side of the network's images.
   """
   found = {"as_they_are": changed_films.figures(clean, masks)}
   for panel, shown in (("lungs_black", ~lung_masks), ("lungs_alone", lung_masks)):
-    seen = np.stack([resize_image(film, image_size) for film in images * shown])
-    found[panel] = changed_films.figures(predict(seen), masks)
+    found[panel] = changed_films.figures(predict(images * shown), masks)
   return found

@@ -22,7 +22,7 @@ def estimate(statistic: Statistic, num_films: int, resamples: int = NUM_RESAMPLE
   """{name: value, ..., "intervals": {name: [low, high], ...}} of a statistic.
 
   The intervals are the 2.5 and 97.5 percentiles over samples of the films, drawn with replacement from
-  a fixed seed. A value or an interval that cannot be told is None.
+  a fixed seed. A value or an interval that is undefined is None.
 
   Args:
     statistic: as above.

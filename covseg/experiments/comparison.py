@@ -17,19 +17,13 @@ from ml_collections import ConfigDict
 
 from covseg import configuration
 from covseg.evaluation import statistics
-from covseg.models import create_model
+from covseg.models import create_model, shapes_of
 from covseg.workdir import Workdir
 
 METRICS = ("dice", "iou", "pixel_accuracy")
 _RESAMPLES = 9999
 # Fields in which the runs of one row may differ.
-_NOT_OF_THE_ROW = {
-  "seed",
-  "dataset.data_dir",
-  "dataset.manual_dir",
-  "dataset.memory_limit_gb",
-  "eval.batch_size",
-}
+_NOT_OF_THE_ROW = configuration.FREE_FIELDS | {"seed"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,7 +228,7 @@ def cost(config: ConfigDict) -> tuple[int, float]:
   network = create_model(config.model)
   size = config.image_size
   image = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
-  variables = jax.eval_shape(lambda image: network.init(jax.random.key(0), image, train=False), image)
+  variables = shapes_of(network)
   parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
   forward = jax.jit(lambda variables, image: network.apply(variables, image, train=False))
   device = jax.devices("cpu")[0] if jax.default_backend() != "cpu" else None  # A GPU does not count them.

@@ -62,18 +62,22 @@ def run(config: str, workdir: str, shard: tuple[int, int], overrides: Sequence[s
   failed = []
   with _Stop() as stop:
     for number, planned in enumerate(waiting, 1):
+      if stop.asked:
+        break
       print(f"[{number}/{len(waiting)}] {planned.workdir} (its output: {planned.log})", flush=True)
       began = time.monotonic()
       status = _execute(planned, stop)
       if stop.asked:
-        print("Stopped; the same command goes on from there.")
-        sys.exit(1)
+        break
       minutes = (time.monotonic() - began) / 60
       if status == 0 and is_done(planned):
         print(f"  done in {minutes:.1f} min: {_result(planned)}", flush=True)
       else:
         print(f"  FAILED after {minutes:.1f} min with status {status}", flush=True)
         failed.append((planned, status))
+  if stop.asked:
+    print("Stopped; the same command goes on from there.")
+    sys.exit(1)
   for planned, status in failed:
     command = shlex.join(["python", "main.py", *planned.arguments])
     print(f"\n{planned.workdir} failed with status {status}. Its command:\n{command}\nIts last lines:")
@@ -92,7 +96,8 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
   entries = _load(config)
   names = [entry.name for entry in entries]
   if len(set(names)) < len(names):
-    raise ValueError(f"{config} has several entries of one name ({', '.join(names)}); give each its own.")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    raise ValueError(f"{config} has several entries of one name ({', '.join(repeated)}); give each its own.")
   seeds = dict.fromkeys(seed for entry in entries for seed in entry.seeds)
   runs = []
   for seed in seeds:
@@ -120,7 +125,7 @@ def is_done(planned: Run) -> bool:
   workdir = Workdir(planned.workdir)
   try:
     found = workdir.read_config()
-    epoch = json.loads(workdir.metrics_file.read_text().splitlines()[-1])["epoch"]
+    epoch = workdir.read_metrics()[-1]["epoch"]
   except (ValueError, OSError, IndexError):  # Not begun, or cut short; main.py says what it makes of it.
     return False
   trained_at = workdir.metrics_file.stat().st_mtime
@@ -166,6 +171,8 @@ def _execute(planned: Run, stop: "_Stop") -> int:
       stderr=subprocess.STDOUT,
       start_new_session=True,  # Ctrl-C reaches it through this process alone.
     )
+    if stop.asked:  # Just before.
+      stop.process.terminate()
     return stop.process.wait()
 
 
@@ -196,7 +203,8 @@ def _evaluations(planned: Run) -> list[pathlib.Path]:
 
 def _result(planned: Run) -> str:
   metrics = json.loads(max(_evaluations(planned), key=lambda file: file.stat().st_mtime).read_text())
-  return f"{metrics['split']}, per image: Dice {metrics['per_image']['dice']:.4f}"
+  dice = metrics["per_image"]["dice"]
+  return f"{metrics['split']}, per image: Dice {'undefined' if dice is None else f'{dice:.4f}'}"
 
 
 def _last_lines(log: pathlib.Path) -> list[str]:

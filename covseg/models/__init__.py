@@ -4,9 +4,11 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
+import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from covseg.configuration import check_choice, check_ranges
+from covseg.configuration import check_choice, check_effects, check_ranges
 from covseg.models.attention_unet import AttentionUNet
 from covseg.models.blocks import HEADS, NORMS
 from covseg.models.decoders import DECODERS
@@ -56,28 +58,14 @@ def create_model(config: ConfigDict) -> nn.Module:
   if "involvement" in heads and "lung" not in heads[: heads.index("involvement")]:
     raise ValueError(f"model.heads={heads!r}: the head 'involvement' needs 'lung' before it.")
   network = NETWORKS[config.name]
-  defaults = _defaults()
-  known = {field.name for field in dataclasses.fields(network)} & {*config.keys()}
-  own = known - {"name"} | _OF_INITIALIZATION.get(network, set())
-  fields = {name: _hashable(value) for name, value in config.items() if name != "name"}
-  for name in fields.keys() - own:
-    if fields[name] not in defaults.get(name, {""}):
-      raise ValueError(
-        f"model.{name}={fields[name]!r} has no effect on {config.name}, which has {', '.join(sorted(own))}."
-      )
-  return network(**{name: value for name, value in fields.items() if name in known})
+  own = {field.name for field in dataclasses.fields(network)} & {*config.keys()} - {"name"}
+  used = own | {"name"} | _OF_INITIALIZATION.get(network, set())
+  used -= {"decoder_features"} if config.decoder != "unet" else set()
+  check_effects(config, "model.", used, config.name)
+  return network(**{name: config[name] for name in own})
 
 
-def _defaults() -> dict[str, set[Any]]:
-  """Of each field, its defaults in the networks that have it."""
-  found: dict[str, set[Any]] = {}
-  for network in NETWORKS.values():
-    for field in dataclasses.fields(network):
-      if field.name not in ("parent", "name"):
-        found.setdefault(field.name, set()).add(field.default)
-  return found
-
-
-def _hashable(value: Any) -> Any:
-  """The value; of a list, which a tuple becomes in JSON, the tuple."""
-  return tuple(value) if isinstance(value, list) else value
+def shapes_of(network: nn.Module) -> dict[str, Any]:
+  """Shapes and types of a network's variables, {"params": ..., "batch_stats": ...}; an encoder's, too."""
+  images = jax.ShapeDtypeStruct((1, 32, 32, 1), np.float32)
+  return jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), images)

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 
 from covseg.models import blocks
 
+_NUM_LEVELS = 4
+
 
 class AttentionUNet(nn.Module):
   """U-Net whose skips are weighted by what the level below saw; 8.3 M parameters at 32 base features.
@@ -14,27 +16,26 @@ class AttentionUNet(nn.Module):
 
   Attributes:
     base_features: channels of the first level; each level below has twice as many.
-    heads: "infection", and perhaps "lung" and "presence".
+    heads: names in `blocks.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
   base_features: int = 32
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
-  num_levels: int = 4
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `blocks.Heads` returns them."""
     _, h, w, _ = images.shape
-    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**self.num_levels)
+    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**_NUM_LEVELS)
     skips = []
-    for level in range(self.num_levels):
+    for level in range(_NUM_LEVELS):
       x = blocks.DoubleConv(self.base_features * 2**level)(x, train)
       skips.append(x)
       x = blocks.max_pool(x)
-    x = deepest = blocks.DoubleConv(self.base_features * 2**self.num_levels)(x, train)
-    for level in reversed(range(self.num_levels)):
+    x = deepest = blocks.DoubleConv(self.base_features * 2**_NUM_LEVELS)(x, train)
+    for level in reversed(range(_NUM_LEVELS)):
       skip = AttentionGate(name=f"gate_{level}")(skips[level], x) if level else skips[level]
       x = blocks.UpConv(skip.shape[-1])(x)
       x = blocks.DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1), train)

@@ -5,6 +5,7 @@ norm, are float32.
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -21,6 +22,8 @@ NORMS = ("batch", "group")
 HEADS = ("infection", "lung", "involvement", "presence")
 # Heads that predict no pixels.
 HEADS_OF_FILMS = ("involvement", "presence")
+# Names of the modules `Heads` in networks: one, or, with deep supervision, several.
+SCOPE_OF_HEADS = re.compile(r"heads(_\d+)?")
 
 
 class Conv3x3(nn.Module):

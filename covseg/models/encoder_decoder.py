@@ -16,7 +16,7 @@ class EncoderDecoder(nn.Module):
     decoder: "unet" (Ronneberger et al. 2015), or "fpn" (Kirillov et al. 2019, as Tahir et al. 2021
       used it); both as in segmentation_models_pytorch.
     decoder_features: channels of the U-Net decoder, from stride 16 to finer ones.
-    heads: "infection", and perhaps "lung" and "presence".
+    heads: names in `blocks.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -28,7 +28,7 @@ class EncoderDecoder(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `blocks.Heads` returns them."""
     _, h, w, _ = images.shape
     padded = blocks.pad_to_multiple(images.astype(self.dtype), 32)
     features = ENCODERS[self.encoder](name="encoder")(padded, train)

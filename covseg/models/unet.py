@@ -6,6 +6,8 @@ import jax.numpy as jnp
 
 from covseg.models import blocks
 
+_NUM_LEVELS = 4
+
 
 class UNet(nn.Module):
   """U-Net of four levels; 7.8 M parameters at 32 base features.
@@ -13,7 +15,7 @@ class UNet(nn.Module):
   Attributes:
     base_features: channels of the first level; each level below has twice as many.
     norm: "batch" or "group".
-    heads: "infection", and perhaps "lung" and "presence".
+    heads: names in `blocks.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -21,19 +23,18 @@ class UNet(nn.Module):
   norm: str = "batch"
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
-  num_levels: int = 4
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `blocks.Heads` returns them."""
     _, h, w, _ = images.shape
-    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**self.num_levels)
+    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**_NUM_LEVELS)
     skips = []
-    for level in range(self.num_levels):
+    for level in range(_NUM_LEVELS):
       x = blocks.DoubleConv(self.base_features * 2**level, self.norm)(x, train)
       skips.append(x)
       x = blocks.max_pool(x)
-    x = deepest = blocks.DoubleConv(self.base_features * 2**self.num_levels, self.norm)(x, train)
+    x = deepest = blocks.DoubleConv(self.base_features * 2**_NUM_LEVELS, self.norm)(x, train)
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
       x = blocks.DoubleConv(skip.shape[-1], self.norm)(jnp.concatenate([skip, x], axis=-1), train)

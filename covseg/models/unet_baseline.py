@@ -6,6 +6,8 @@ import jax.numpy as jnp
 
 from covseg.models import blocks
 
+_NUM_LEVELS = 4
+
 
 class UNetBaseline(nn.Module):
   """U-Net without batch norm; 31.0 M parameters at 64 base features.
@@ -16,7 +18,7 @@ class UNetBaseline(nn.Module):
     base_features: channels of the first level; each level below has twice as many.
     dropout: share of the values dropped in training at the end of the contracting path: after its
       last two levels, as in the authors' Caffe model.
-    heads: "infection", and perhaps "lung" and "presence".
+    heads: names in `blocks.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -24,19 +26,18 @@ class UNetBaseline(nn.Module):
   dropout: float = 0.5
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
-  num_levels: int = 4
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W."""
+    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `blocks.Heads` returns them."""
     _, h, w, _ = images.shape
-    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**self.num_levels)
+    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**_NUM_LEVELS)
     skips = []
-    for level in range(self.num_levels + 1):
+    for level in range(_NUM_LEVELS + 1):
       x = _DoubleConv(self.base_features * 2**level)(x)
-      if level >= self.num_levels - 1:
+      if level >= _NUM_LEVELS - 1:
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-      if level < self.num_levels:
+      if level < _NUM_LEVELS:
         skips.append(x)
         x = blocks.max_pool(x)
     deepest = x

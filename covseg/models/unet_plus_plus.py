@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from covseg.models import blocks
 
+_NUM_LEVELS = 4
+
 
 class UNetPlusPlus(nn.Module):
   """U-Nets of one to four levels that share an encoder; 9.0 M parameters at 32 base features.
@@ -19,7 +21,7 @@ class UNetPlusPlus(nn.Module):
     base_features: channels of the first level; each level below has twice as many.
     prune_to: at inference, 1 to 4 gives the logits of X(0, prune_to) and computes no node that they do
       not need; 0 gives the mean of all four. Parameters and training are the same for each.
-    heads: "infection", and perhaps "lung" and "presence".
+    heads: names in `blocks.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -27,20 +29,19 @@ class UNetPlusPlus(nn.Module):
   prune_to: int = 0
   heads: tuple[str, ...] = ("infection",)
   dtype: str = "float32"
-  num_levels: int = 4
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, Any]:
-    """Logits {head: (B, H, W, 1)} of images (B, H, W, 1) in [0, 1], of any H and W.
+    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `blocks.Heads` returns them.
 
     In training they are those of X(0, 4), and the key "auxiliary" holds the same of X(0, 1), X(0, 2)
     and X(0, 3), a tuple.
     """
     _, h, w, _ = images.shape
     whole = train or self.is_initializing() or not self.prune_to
-    depth = self.num_levels if whole else self.prune_to
+    depth = _NUM_LEVELS if whole else self.prune_to
     nodes = {}
-    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**self.num_levels)
+    x = blocks.pad_to_multiple(images.astype(self.dtype), 2**_NUM_LEVELS)
     for level in range(depth + 1):
       x = blocks.max_pool(x) if level else x
       x = nodes[level, 0] = self._node(level, 0)(x, train)

@@ -97,15 +97,15 @@ class Checkpoints:
         )
     except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
       raise OSError(
-        f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. {kept} Make "
-        "room there, and run the same command to go on."
+        f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. {kept} Once that is "
+        "mended, the same command goes on."
       ) from error
 
   def kept(self) -> str:
     """A sentence that says which checkpoint there is to go on from."""
     if self.latest_step is None:
       return "There is no earlier one to go on from."
-    return f"The last good one, of step {self.latest_step}, is kept."
+    return f"The last one, of step {self.latest_step}, is kept."
 
   def restore(self, step: int, like: State) -> tuple[State, list[float]]:
     """State of a checkpoint, and the losses of its epoch so far; `like` has its shapes and types.
@@ -117,8 +117,8 @@ class Checkpoints:
       state = self._checkpointer.load(step, like)
       return state, self._checkpointer.metadata(step).custom_metadata["epoch_losses"]
 
-  def restore_variables(self, step: int, shapes: dict[str, Any], averaged: bool) -> tuple[dict[str, Any], int]:
-    """Variables {"params": ..., "batch_stats": ...} of a checkpoint, and its step; nothing else is read.
+  def restore_variables(self, step: int, shapes: dict[str, Any], averaged: bool) -> dict[str, Any]:
+    """Variables {"params": ..., "batch_stats": ...} of a checkpoint; nothing else is read.
 
     Args:
       step: of the checkpoint.
@@ -138,14 +138,18 @@ class Checkpoints:
     context.pytree.loading.partial_load = True
     with context, self._damage_is_told(step):
       found = self._checkpointer.load(step, like)
-    return {kind: found[f"{prefix}{kind}"] for kind in shapes}, step
+    return {kind: found[f"{prefix}{kind}"] for kind in shapes}
 
   @contextlib.contextmanager
   def _damage_is_told(self, step: int) -> Iterator[None]:
     """Turns what Orbax raises of a damaged checkpoint, which may quote all arrays, into a sentence."""
     try:
       yield
+    except (PermissionError, MemoryError):
+      raise
     except Exception as error:  # Of any kind.
+      if "RESOURCE_EXHAUSTED" in str(error):  # No memory, as XLA tells it.
+        raise
       raise ValueError(
         f"The checkpoint {self._folder / str(step)} is damaged, or of another network ({type(error).__name__}). If "
         "it is deleted, the run goes on from the one before, if there is one."

@@ -4,13 +4,15 @@ Reading and writing them; `import_weights` makes them of other libraries' files.
 """
 
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import flax
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+import safetensors.numpy
+
+from covseg.workdir import write_whole
 
 
 def load(path: str | os.PathLike, encoder_variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,8 +27,8 @@ def load(path: str | os.PathLike, encoder_variables: Mapping[str, Any]) -> dict[
     ValueError: it is no safetensors file, or tensors are missing, extra or misshapen; it names them.
   """
   try:
-    tensors = load_file(path)
-  except SafetensorError as error:
+    tensors = safetensors.numpy.load_file(path)
+  except safetensors.SafetensorError as error:
     raise ValueError(
       f"{path} is not a safetensors file ({error}); make one with python -m covseg import-weights."
     ) from error
@@ -39,7 +41,7 @@ def load(path: str | os.PathLike, encoder_variables: Mapping[str, Any]) -> dict[
 def save(path: str | os.PathLike, encoder_variables: Mapping[str, Any], about: Mapping[str, str]) -> None:
   """Writes the variables of an encoder into a file, with a few words about them in its header."""
   tensors = {name: np.ascontiguousarray(leaf) for name, leaf in _flat(encoder_variables).items()}
-  save_file(tensors, path, metadata=dict(about))
+  write_whole(pathlib.Path(path), safetensors.numpy.save(tensors, metadata=dict(about)))
 
 
 def check_tensors(
@@ -55,7 +57,7 @@ def check_tensors(
   lines = [f"{len(names)} {kind}: {_some(names)}" for kind, names in problems.items() if names]
   if lines:
     raise ValueError(
-      f"The tensors of {path} are not those of this encoder, so none was loaded. {'; '.join(lines)}. "
+      f"The tensors of {path} are not those of this network, so none was loaded. {'; '.join(lines)}. "
       "Is it the file of another architecture?"
     )
 

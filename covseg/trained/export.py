@@ -24,6 +24,7 @@ from covseg.models.blocks import HEADS_OF_FILMS
 from covseg.models.inference import predict
 from covseg.models.platforms import for_export
 from covseg.runtime import compilation
+from covseg.runtime.command_line import UsageError
 from covseg.trained import trained_model
 from covseg.trained.trained_model import TrainedModel
 from covseg.workdir import write_whole
@@ -51,25 +52,19 @@ def run(model: str, output: str, changes: Sequence[str] = ()) -> None:
   path = pathlib.Path(output).expanduser()
   kinds = {".stablehlo": (_stablehlo, read_stablehlo), ".onnx": (_onnx, read_onnx)}
   if path.suffix not in kinds:
-    raise ValueError(f"--output={output}: expected a file that ends in {' or '.join(kinds)}.")
+    raise UsageError(f"--output={output}: expected a file that ends in {' or '.join(kinds)}.")
   write, read = kinds[path.suffix]
   compilation.set_up()
   trained = trained_model.load(model, changes)
   live = _probabilities(trained)
   content = write(trained, live)
   beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # A file of an earlier export stays until then.
+  write_whole(beside, content)
   try:
-    write_whole(beside, content)
-    difference = _largest_difference(trained, jax.jit(live), read(beside))
-    if difference <= TOLERANCE:
-      beside.replace(path)
-  except Exception as error:  # Runtimes raise errors of any kind.
-    reason = " ".join(str(error).split())[:200]
-    raise ValueError(f"{path} could not be run after it was written, and was removed: {reason}") from error
+    difference = _difference(trained, live, lambda: read(beside), path)
+    beside.replace(path)
   finally:
     beside.unlink(missing_ok=True)
-  if not difference <= TOLERANCE:
-    raise ValueError(f"{path} differed from the model by {difference:.2g}, and was removed.")
   if path.suffix == ".stablehlo":  # It has no place for metadata.
     about = json.dumps(description(trained), indent=2) + "\n"
     write_whole(path.with_name(f"{path.name}.json"), about)
@@ -160,6 +155,22 @@ def _rename(graph: Any, names: list[str]) -> None:
   for node in graph.node:
     node.input[:] = [new.get(name, name) for name in node.input]
     node.output[:] = [new.get(name, name) for name in node.output]
+
+
+def _difference(trained: TrainedModel, live: Apply, read: Callable[[], Apply], path: pathlib.Path) -> float:
+  """Largest difference between probabilities of the live model and of a written file.
+
+  Raises:
+    ValueError: the file cannot be run, or they differ by more than `TOLERANCE`.
+  """
+  try:
+    difference = _largest_difference(trained, jax.jit(live), read())
+  except Exception as error:  # Runtimes raise errors of any kind.
+    reason = " ".join(str(error).split())[:200]
+    raise ValueError(f"{path} could not be run after it was written, and was removed: {reason}") from error
+  if not difference <= TOLERANCE:
+    raise ValueError(f"{path} differed from the model by {difference:.2g}, and was removed.")
+  return difference
 
 
 def _largest_difference(trained: TrainedModel, live: Apply, written: Apply) -> float:

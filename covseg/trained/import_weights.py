@@ -7,11 +7,11 @@ from typing import Any
 
 import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from covseg.models import shapes_of
 from covseg.models.encoders import ENCODERS
 from covseg.models.encoders.layers import grey_kernel
 from covseg.runtime.command_line import UsageError, did_you_mean
@@ -46,7 +46,6 @@ def run(file: str, encoder: str, output: str) -> None:
   state = read_state_dict(pathlib.Path(file))
   variables = convert(state, encoder, file)
   target = pathlib.Path(output).expanduser()
-  target.parent.mkdir(parents=True, exist_ok=True)
   encoder_weights.save(target, variables, {"encoder": encoder, "source": pathlib.Path(file).name})
   size = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
   print(f"{target}: {encoder}, {size:,} parameters. Train from it with --config.model.encoder_weights={target}")
@@ -61,8 +60,7 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, source: str) -> dict[
   state = {name: x for name, x in state.items() if not _DROPPED.match(name)}
   module = ENCODERS[encoder]()
   state = module.torchvision_names(state)
-  shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)), train=False))
-  leaves = flax.traverse_util.flatten_dict(shapes)
+  leaves = flax.traverse_util.flatten_dict(shapes_of(module))
   expected = {_name_in_torch(path): _shape_in_torch(path, leaf.shape) for path, leaf in leaves.items()}
   encoder_weights.check_tensors(source, {name: array.shape for name, array in state.items()}, expected)
   arrays = {path: _from_torch(path, state[_name_in_torch(path)], leaf.shape) for path, leaf in leaves.items()}

@@ -9,7 +9,6 @@ import pathlib
 from typing import Any
 
 import flax
-import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -18,7 +17,7 @@ from ml_collections import ConfigDict
 
 from configs import default
 from covseg import configuration
-from covseg.models import create_model
+from covseg.models import create_model, shapes_of
 from covseg.trained import encoder_weights
 from covseg.workdir import write_whole
 
@@ -38,6 +37,8 @@ def save(path: pathlib.Path, config: ConfigDict, variables: dict[str, Any], step
   }
   config = config.copy_and_resolve_references()
   config.dataset.data_dir = config.dataset.manual_dir = config.init_from = ""  # They are of one machine.
+  if config.dataset.exclude != config.dataset.name:  # Else it is the list that ships with the dataset.
+    config.dataset.exclude = ""
   config.model.encoder_weights = config.loss.teacher = ""
   config.loss.teacher_weight = default.get_config().loss.teacher_weight
   about = {"config": configuration.to_json(config), "step": str(step)}
@@ -58,8 +59,7 @@ def load(path: str | os.PathLike) -> tuple[ConfigDict, dict[str, Any], int]:
     config, step = configuration.from_json(about["config"]), int(about["step"])
   except (safetensors.SafetensorError, KeyError, ValueError) as error:
     raise ValueError(f"{path} is not a model that covseg wrote: {error}") from error
-  network = create_model(config.model)
-  shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)), train=False))
+  shapes = shapes_of(create_model(config.model))
   expected = {name: x.shape for name, x in flax.traverse_util.flatten_dict(shapes, sep="/").items()}
   encoder_weights.check_tensors(path, {name: x.shape for name, x in tensors.items()}, expected)
   tensors = {name: jnp.asarray(x, jnp.float32) for name, x in tensors.items()}

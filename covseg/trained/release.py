@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import jax
 
+from covseg.runtime.command_line import UsageError
 from covseg.trained import model_files, trained_model
 from covseg.trained.trained_model import TrainedModel
 
@@ -24,8 +25,8 @@ def run(model: str, output: str, changes: Sequence[str]) -> None:
   """
   path = pathlib.Path(output).expanduser()
   if path.suffix != ".safetensors":
-    raise ValueError(f"--output={output} must end in .safetensors, by which commands know such a file.")
-  trained = _average([trained_model.load(name, changes) for name in model.split(",")])
+    raise UsageError(f"--output={output} must end in .safetensors, by which commands know such a file.")
+  trained = _average([trained_model.load(name, changes) for name in trained_model.names_of(model)])
   model_files.save(path, trained.config, trained.variables, trained.step)
   print(f"{path}: {path.stat().st_size / 1e6:.1f} MB. Use it with --model={path}")
 
@@ -39,7 +40,7 @@ def _average(models: Sequence[TrainedModel]) -> TrainedModel:
     if (other.network, other.config.image_size) != (models[0].network, models[0].config.image_size):
       raise ValueError(
         f"The weights of {models[0].name} and {other.name} are of different networks and cannot be averaged. "
-        "What they say can be, where both are named as a model that is used."
+        "Their predictions can be: name both as the model that predicts, --model=A,B."
       )
   variables = jax.tree.map(lambda *x: sum(x) / len(x), *(model.variables for model in models))
   return dataclasses.replace(models[0], variables=variables, step=sum(model.step for model in models))

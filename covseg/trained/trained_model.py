@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from covseg import configuration
-from covseg.models import create_model, inference
+from covseg.models import create_model, inference, shapes_of
 from covseg.models.ensemble import Ensemble
 from covseg.trained import model_files
 from covseg.trained.checkpoints import Checkpoints
@@ -75,13 +75,22 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
     FileNotFoundError, ValueError: there is none of that name, or it is damaged or not yet validated, or
       there is no such field or value.
   """
-  # A comma may be part of a path.
-  names = [name] if pathlib.Path(name).expanduser().exists() else name.split(",")
-  if "" in names:
-    raise ValueError(f"The model {name!r}: expected a name, or several as in best,steady.")
-  first, *others = map(_load, names)
+  first, *others = map(_load, names_of(name))
   first = _change(first, changes)
   return ensemble(name, [first, *others]) if others else first
+
+
+def names_of(models: str) -> list[str]:
+  """The models that a text names: one, or several with commas between them.
+
+  Raises:
+    ValueError: a name is empty.
+  """
+  # A comma may be part of a path.
+  names = [models] if pathlib.Path(models).expanduser().exists() else models.split(",")
+  if "" in names:
+    raise ValueError(f"The model {models!r}: expected a name, or several as in best,steady.")
+  return names
 
 
 def _change(trained: TrainedModel, changes: Sequence[str]) -> TrainedModel:
@@ -114,22 +123,16 @@ def _load(name: str) -> TrainedModel:
     config, variables, step = model_files.load(file)
     return TrainedModel(name, config, create_model(config.model), variables, step)
   workdir = Workdir(name)
-  if not workdir.path.exists():
-    released = ", ".join(model_files.released()) or "none yet"
+  if not workdir.path.is_dir():
+    found = "is no file of `release`, which ends in .safetensors" if file.exists() else "is no folder or file"
     raise FileNotFoundError(
-      f"The model {name!r}: there is no such folder or file, and no such model ships (those that do: {released})."
+      f"The model {name!r} {found}, and no such model ships (those that do: {', '.join(model_files.released())})."
     )
   config = workdir.read_config()
   network = create_model(config.model)
   with Checkpoints(workdir.checkpoints, read_only=True) as checkpoints:
-    if checkpoints.best_step is None:
+    step = checkpoints.best_step
+    if step is None:
       raise ValueError(f"{workdir.path} has no validated checkpoint yet; train it for an epoch.")
-    variables, step = checkpoints.restore_variables(
-      checkpoints.best_step, _shapes(network), config.optimizer.ema_decay > 0
-    )
+    variables = checkpoints.restore_variables(step, shapes_of(network), config.optimizer.ema_decay > 0)
   return TrainedModel(name, config, network, variables, step)
-
-
-def _shapes(network: nn.Module) -> dict[str, Any]:
-  images = jax.ShapeDtypeStruct((1, 32, 32, 1), np.float32)
-  return jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), images)

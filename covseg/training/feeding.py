@@ -38,7 +38,7 @@ def create_take_steps(
 
   `like` has the shapes and types of the state that training starts from.
 
-  The batches are the same in each way. A teacher predicts for all films with an infection before the first one.
+  The batches are the same in each way. A teacher predicts for all films with an infection before the first batch.
 
   Raises:
     ValueError: there is a teacher, and the films do not fit into memory.

@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from covseg.models import encoders
+from covseg.models.blocks import SCOPE_OF_HEADS
 from covseg.trained import encoder_weights, trained_model
 
 _SHIPPED = pathlib.Path(encoders.__file__).parent / "weights"
@@ -64,8 +65,10 @@ def _encoder_weights_file(model: ConfigDict) -> pathlib.Path | None:
 def _from_model(trained: trained_model.TrainedModel, variables: dict[str, Any]) -> dict[str, Any]:
   ours = flax.traverse_util.flatten_dict(variables, sep="/")
   theirs = flax.traverse_util.flatten_dict(trained.variables, sep="/")
-  body = {name: x.shape for name, x in ours.items() if not name.startswith("params/heads/")}
-  found = {name: x.shape for name, x in theirs.items() if not name.startswith("params/heads/")}
+  body, found = (
+    {name: x.shape for name, x in tensors.items() if not SCOPE_OF_HEADS.fullmatch(name.split("/")[1])}
+    for tensors in (ours, theirs)
+  )
   encoder_weights.check_tensors(trained.name, found, body)
   # As numpy arrays: those of a run are on one device, and training may use several.
   taken = {name: np.asarray(x) for name, x in theirs.items() if name in ours}

@@ -8,6 +8,7 @@ import optax
 from ml_collections import ConfigDict
 
 from covseg.configuration import check_choice, check_effects, check_ranges
+from covseg.models.blocks import SCOPE_OF_HEADS
 
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step")
@@ -33,16 +34,17 @@ def check(config: ConfigDict, heads: Sequence[str], has_encoder: bool) -> None:
   if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
     raise ValueError(f"optimizer.learning_rate={config.learning_rate} must be a positive number.")
   check_ranges(config, "optimizer.", _RANGES)
-  check_choice("optimizer.only", config.only, ("", *heads))
+  if config.only:
+    check_choice("optimizer.only", config.only, heads)
   used = set(config.keys())
   used -= set() if config.name == "adamw" else _OF_ADAMW
   used -= set() if config.schedule == "step" else _OF_STEP
-  used -= set() if has_encoder else {"encoder_factor"}
+  used -= set() if has_encoder and not config.only else {"encoder_factor"}
   check_effects(config, "optimizer.", used, f"{config.name} at a {config.schedule} rate for this network")
 
 
 def create_schedule(config: ConfigDict, updates_per_epoch: float, num_epochs: int) -> optax.Schedule:
-  """Learning rate by update: up from zero over `warmup_epochs`, then as `config.schedule` says.
+  """Learning rate by update: it rises in equal steps over `warmup_epochs`, then goes as `config.schedule` says.
 
   - constant: `learning_rate`;
   - cosine: from there to zero at the end of training (Loshchilov and Hutter 2017);
@@ -98,4 +100,7 @@ def _is_encoder(params: optax.Params) -> optax.Params:
 
 
 def _is_head(params: optax.Params, name: str) -> optax.Params:
-  return jax.tree.map_with_path(lambda path, _: [key.key for key in path[:2]] == ["heads", name], params)
+  def is_part(path: tuple[jax.tree_util.DictKey, ...], _: jax.Array) -> bool:
+    return bool(SCOPE_OF_HEADS.fullmatch(path[0].key)) and path[1].key == name
+
+  return jax.tree.map_with_path(is_part, params)

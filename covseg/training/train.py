@@ -1,14 +1,17 @@
-"""Training: the loop over epochs, what it saves, and how it goes on."""
+"""Training: the loop over epochs, what it saves, and how it resumes."""
 
 import concurrent.futures
 import contextlib
 import itertools
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
+import optax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
@@ -49,7 +52,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   recipe.check(config)
   workdir = Workdir(workdir_path)
   workdir.check(config)
-  if not workdir.checkpoints.exists():
+  if not workdir.has_checkpoint:
     initialization.check(config)
   if config.loss.teacher:
     trained_model.load(config.loss.teacher)  # Before anything is written.
@@ -59,7 +62,8 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   validation = load_films(readers["validation"])
   if not validation.masks.any():
     raise ValueError(
-      f"No validation film has an infection (feature {config.dataset.mask_key}), so the best checkpoint cannot be told."
+      f"No validation film has an infection (feature {config.dataset.mask_key}), so there is no Dice by which the best "
+      "checkpoint could be chosen; check dataset.mask_key and dataset.cohort."
     )
 
   optimizer = create_optimizer(config.optimizer, order.steps_per_epoch, config.num_epochs)
@@ -156,6 +160,10 @@ def _train(
   first_step = checkpoints.latest_step or 0
   if first_step:
     _check_epoch_length(run, num_steps)
+  if first_step == num_steps * config.num_epochs:
+    state, losses = checkpoints.restore(first_step, like=_shapes(run))
+    if not losses:  # Validated, too: what is left is the evaluation.
+      return state
   state, losses, take_steps = _start(run, checkpoints, train_reader, order, first_step)
   first_epoch = (first_step - len(losses)) // num_steps
   if first_step:
@@ -166,14 +174,15 @@ def _train(
     for epoch in range(first_epoch, config.num_epochs):
       last_step = (epoch + 1) * num_steps
       state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
-      if not np.isfinite(losses).all():
-        bad = int(np.argmin(np.isfinite(losses)))
+      step = int(state.step)
+      if not _is_finite(losses) or not _is_finite(jax.tree.leaves(state.params)):
+        bad = int(np.argmin([*np.isfinite(losses), False]))  # Without such a loss, the update after the last one.
+        found = f"The loss became {losses[bad]}" if bad < len(losses) else "The weights became infinite or no numbers"
         raise FloatingPointError(
-          f"The loss became {losses[bad]} at step {epoch * num_steps + bad + 1} (epoch {epoch + 1}, "
+          f"{found} at step {epoch * num_steps + min(bad + 1, len(losses))} (epoch {epoch + 1}, "
           f"learning rate {config.optimizer.learning_rate:g}). Of the checkpoints in {run.workdir.checkpoints}: "
           f"{checkpoints.kept()} Try a smaller --config.optimizer.learning_rate in a new --workdir."
         )
-      step = int(state.step)
       counts = evaluator.count_pixels(state.variables())
       counts = list(itertools.takewhile(lambda _, step=step: not stop_asked(step), counts))
       if stop_asked(step):
@@ -196,22 +205,37 @@ def _train(
   return state
 
 
+def _is_finite(arrays: Iterable[Any]) -> bool:
+  return all(np.isfinite(np.asarray(array)).all() for array in arrays)
+
+
 def _start(
   run: Run, checkpoints: Checkpoints, train_reader: FilmReader, order: TrainingOrder, first_step: int
 ) -> tuple[TrainState, list[float], TakeSteps]:
   """The state that training starts or goes on from, the losses so far in its epoch, and what takes steps."""
-  config, sharding = run.config, devices.replicated(run.mesh)
-  of_state = run.model, run.optimizer, config.seed, config.image_size, sharding, config.optimizer.ema_decay > 0
-  shapes = shapes_of_train_state(*of_state)
+  config, shapes = run.config, _shapes(run)
   # Weights are read first, as that may fail; to compile takes long, so state and step are compiled side by side.
   if first_step:
     state, losses = checkpoints.restore(first_step, like=shapes)
     return state, losses, create_take_steps(run, train_reader, order, first_step, shapes)
   given = initialization.given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
   with concurrent.futures.ThreadPoolExecutor() as threads:
-    created = threads.submit(create_train_state, *of_state, given)
+    created = threads.submit(create_train_state, *_of_state(run), given)
     take_steps = create_take_steps(run, train_reader, order, first_step, shapes)
   return created.result(), [], take_steps
+
+
+def _shapes(run: Run) -> TrainState:
+  """Shapes and types of the state."""
+  return shapes_of_train_state(*_of_state(run))
+
+
+def _of_state(
+  run: Run,
+) -> tuple[nn.Module, optax.GradientTransformation, int, int, jax.sharding.Sharding, bool]:
+  """What a state is created from, the arguments of `create_train_state`."""
+  config, sharding = run.config, devices.replicated(run.mesh)
+  return run.model, run.optimizer, config.seed, config.image_size, sharding, config.optimizer.ema_decay > 0
 
 
 def _check_epoch_length(run: Run, num_steps: int) -> None:

@@ -26,7 +26,7 @@ MASKS = {"infection": "mask", "lung": "lung_mask"}  # Of each head that segments
 def create_train_step(config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation) -> Update:
   """Jitted function of a state and a batch.
 
-  It returns the next state and the batch's loss, float32 (1,); the state passed in is given up.
+  It returns the next state and the batch's loss, float32 (1,); the state passed in is donated: do not use it again.
   """
   update = _create_update(config, model, optimizer)
 
@@ -43,7 +43,7 @@ def create_resident_train_steps(
   """Jitted function of a state, all films, the order of K batches, int32 (K, B), and a number of steps.
 
   With the films on the device, it takes that many steps, K at most, without the host, and returns the
-  state after them and their losses, float32 (K,); the state passed in is given up.
+  state after them and their losses, float32 (K,); the state passed in is donated: do not use it again.
   """
   update = _create_update(config, model, optimizer)
 

@@ -76,7 +76,7 @@ def test_near_duplicates_and_chosen_films_are_taken_by_name(whole_run, tmp_path)
 def test_what_is_not_there_is_named(whole_run, tmp_path):
   with pytest.raises(ValueError, match=r"--split=tset: .* has train, validation, test"):
     run(Request("tset", str(whole_run)))
-  with pytest.raises(FileNotFoundError, match="no such folder or file"):
+  with pytest.raises(FileNotFoundError, match="is no folder or file"):
     run(Request("test", str(tmp_path / "absent")))
   assert not (tmp_path / "absent").exists()
 
@@ -104,11 +104,12 @@ def test_a_log_that_a_kill_has_cut_short_is_read_up_to_there(tmp_path):
 
 def test_ensembles_of_runs_that_are_called_alike_have_folders_of_their_own(whole_run, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  for name in ("p", "q"):
+  for name in ("rate0.1", "rate0.2"):
     (tmp_path / name).mkdir()
     (tmp_path / name / "seed0").symlink_to(whole_run)
     run(Request("validation", model=f"{name}/seed0,{name}/seed0"))
-  assert {path.name for path in (tmp_path / "evaluation").iterdir()} == {"p_seed0,p_seed0", "q_seed0,q_seed0"}
+  found = {path.name for path in (tmp_path / "evaluation").iterdir()}
+  assert found == {"rate0.1_seed0,rate0.1_seed0", "rate0.2_seed0,rate0.2_seed0"}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,9 @@ def test_ensembles_of_runs_that_are_called_alike_have_folders_of_their_own(whole
     (["evaluate", "--help"], 0, "Example: python -m covseg evaluate"),
     (["evaluate", "--model=x", "--predictions=y"], 2, "not allowed with"),
     (["evalute", "--model=x"], 2, "evaluate"),
-    (["evaluate", "--model=/absent"], 1, "no such folder or file"),
+    (["evaluate", "--model=x", "--every=0", "--shortcuts"], 2, "must be at least 1"),
+    (["evaluate", "--model=/absent"], 1, "is no folder or file"),
+    (["evaluate", "--model=README.md"], 1, "ends in .safetensors"),
   ],
 )
 def test_command_line(arguments, status, expected):

@@ -52,7 +52,7 @@ def test_figures_are_those_of_other_libraries():
   predicted = (images > 240) & (rng.random((12, 1, 1)) < 0.6)
   scores = rng.random(12)
   predictions = Predictions(predicted, of_films={"presence": scores})
-  found = robustness.assess(lambda seen: predictions, predictions, images, masks, 8)
+  found = robustness.assess(lambda seen: predictions, predictions, images, masks)
   infected, areas = masks.any(axis=(1, 2)), predicted.sum(axis=(1, 2))
   f1 = [sklearn.metrics.f1_score(m.ravel(), p.ravel()) for m, p in zip(masks[:6], predicted[:6], strict=True)]
   assert found["clean"]["dice"] == pytest.approx(np.mean(f1))
@@ -102,7 +102,7 @@ def test_lungs_are_blacked_out_or_left_alone():
     seen.append(images)
     return Predictions(images > 128)
 
-  found = shortcuts.assess(predict, Predictions(lungs), FILMS, lungs, lungs, 256)
+  found = shortcuts.assess(predict, Predictions(lungs), FILMS, lungs, lungs)
   assert list(found) == list(shortcuts.PANELS)
   black, alone = seen
   assert found["as_they_are"]["dice"] == 1

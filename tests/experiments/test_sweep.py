@@ -30,7 +30,7 @@ if workdir.parent.name == "slow" and not (workdir / "saved").exists():
     time.sleep(0.01)
   (workdir / "saved").touch()
   sys.exit(0)
-(workdir / "metrics.jsonl").write_text(json.dumps({"epoch": 50}))
+(workdir / "metrics.jsonl").write_text(json.dumps({"epoch": 50, "step": 1}))
 (workdir / "evaluation" / "test").mkdir(parents=True)
 result = {"split": "test", "per_image": {"dice": 0.5}}
 (workdir / "evaluation" / "test" / "metrics.json").write_text(json.dumps(result))

@@ -306,3 +306,14 @@ def test_resize_is_jaxs_bilinear(size):
   x = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype(np.float32)
   expected = jax.image.resize(x, (2, *size, 3), "bilinear")
   np.testing.assert_allclose(blocks.resize(jnp.asarray(x), size), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "field, value", [("base_features", 64), ("decoder_features", (64, 32, 16, 8)), ("prune_to", 2)]
+)
+def test_a_field_that_a_network_does_not_use_is_refused(field, value):
+  config = default.get_config().model
+  config.name, config.decoder = "encoder_decoder", "fpn"
+  config[field] = value
+  with pytest.raises(ValueError, match=f"model.{field}=.* has no effect on encoder_decoder"):
+    create_model(config)

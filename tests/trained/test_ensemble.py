@@ -48,6 +48,12 @@ def test_of_several_models_the_mean_of_their_weights_is_released(whole_run, tmp_
     np.testing.assert_allclose(x, 1.5 * y, rtol=2e-3, atol=1e-6)  # Of float16.
 
 
+def test_a_path_with_a_comma_is_released(whole_run, tmp_path):
+  (tmp_path / "a, b").symlink_to(whole_run)
+  release.run(str(tmp_path / "a, b"), str(tmp_path / "model.safetensors"), [])
+  assert trained_model.load(str(tmp_path / "model.safetensors")).step == trained_model.load(str(whole_run)).step
+
+
 def test_weights_of_different_networks_are_not_averaged(whole_run, recipe_run, tmp_path):
   with pytest.raises(ValueError, match="different networks"):
     release.run(f"{whole_run},{recipe_run}", str(tmp_path / "mean.safetensors"), [])

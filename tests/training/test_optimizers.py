@@ -83,14 +83,15 @@ def test_large_gradients_are_clipped_to_the_norm(config):
   assert np.abs(1 - params["heads"]["bias"]).max() < 1e-4
 
 
-def test_one_head_learns_alone():
+@pytest.mark.parametrize("scope", ["heads", "heads_3"])  # Of U-Net++ there are four.
+def test_one_head_learns_alone(scope):
   config = default.get_config().optimizer
   config.only = "presence"
   params = {
     "encoder": {"kernel": jnp.ones(3)},
-    "heads": {"presence": {"bias": jnp.ones(2)}, "lung": {"bias": jnp.ones(2)}},
+    scope: {"presence": {"bias": jnp.ones(2)}, "lung": {"bias": jnp.ones(2)}},
   }
   optimizer = create_optimizer(config)
   updates, _ = optimizer.update(params, optimizer.init(params), params)
   moved = jax.tree.map(lambda x: bool(np.any(x)), updates)
-  assert moved == {"encoder": {"kernel": False}, "heads": {"presence": {"bias": True}, "lung": {"bias": False}}}
+  assert moved == {"encoder": {"kernel": False}, scope: {"presence": {"bias": True}, "lung": {"bias": False}}}

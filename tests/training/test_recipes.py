@@ -10,8 +10,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from covseg import configuration
-from covseg.models import create_model, encoders
+from covseg.models import create_model, encoders, shapes_of
 from covseg.trained import trained_model
+from covseg.trained.trained_model import TrainedModel
 from covseg.training import initialization, recipe, train
 from covseg.training.optimizers import create_optimizer
 from covseg.training.train_state import create_train_state
@@ -61,6 +62,16 @@ def test_init_from_takes_all_but_the_heads_that_it_lacks(tiny_config, whole_run)
   del ours["heads"]
   for name, tree in ours.items():
     jax.tree.map(np.testing.assert_array_equal, tree, theirs["params"][name])
+
+
+def test_init_from_a_network_with_deep_supervision_takes_all_but_its_heads(tiny_config, monkeypatch):
+  tiny_config.model.name, tiny_config.init_from = "unet_plus_plus", "other"
+  other = create_model(tiny_config.model)
+  variables = other.init(jax.random.key(3), np.zeros((1, 32, 32, 1), np.float32), train=False)
+  monkeypatch.setattr(trained_model, "load", lambda _: TrainedModel("other", tiny_config, other, variables, 1))
+  tiny_config.model.heads = ("infection", "lung")
+  given = initialization.given_variables(tiny_config, shapes_of(create_model(tiny_config.model)))
+  jax.tree.map(np.testing.assert_array_equal, given, variables)
 
 
 def test_init_from_another_network_names_what_does_not_fit(tiny_config, whole_run):

@@ -236,6 +236,40 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
   assert _same(good, _state(tmp_path / "run", tiny_config, 3))
 
 
+def test_weights_that_are_not_finite_are_not_saved(tiny_config, tmp_path):
+  tiny_config.batch_size = 12  # One step an epoch, after which no loss of it follows.
+  tiny_config.optimizer.learning_rate = 1e38
+  with pytest.raises(FloatingPointError, match=r"at step [12] .*is no earlier one|at step 2 .*of step 1, is kept"):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  with Checkpoints(tmp_path / "run" / "checkpoints", read_only=True) as checkpoints:
+    if checkpoints.latest_step:
+      state = _state(tmp_path / "run", tiny_config, checkpoints.latest_step)
+      assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_is_begun_anew(tiny_config, tmp_path):
+  workdir = Workdir(tmp_path / "run")
+  other = tiny_config.copy_and_resolve_references()
+  other.model.base_features = 4
+  workdir.write_config(other)
+  workdir.checkpoints.mkdir()
+  tiny_config.num_epochs = 1
+  train.train_and_evaluate(tiny_config, str(workdir.path))
+  assert workdir.read_config().model.base_features == 2
+  with pytest.raises(ValueError, match="another configuration"):
+    train.train_and_evaluate(other, str(workdir.path))
+
+
+def test_a_finished_run_is_evaluated_without_the_training_films(tiny_config, tmp_path, monkeypatch):
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  metrics = tmp_path / "run" / "evaluation" / "test" / "metrics.json"
+  before = json.loads(metrics.read_text())
+  metrics.unlink()
+  monkeypatch.setattr(train, "create_take_steps", lambda *_: pytest.fail("prepared"))
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert json.loads(metrics.read_text())["per_image"] == before["per_image"]
+
+
 @contextlib.contextmanager
 def _full_at_once():
   with pytest.MonkeyPatch.context() as patch:
@@ -305,7 +339,7 @@ def test_a_mistake_writes_no_workdir(tiny_config, tmp_path, override, message):
 
 
 def test_a_folder_that_is_no_workdir_is_refused(tiny_config, tmp_path):
-  (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+  (tmp_path / "run" / "checkpoints" / "3").mkdir(parents=True)
   with pytest.raises(ValueError, match=r"no config.json"):
     train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
   pathlib.Path(tmp_path / "file").write_text("")
