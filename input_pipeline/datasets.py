@@ -77,13 +77,14 @@ def _build(
   logger.info("Building %s in %s from %s", builder.info.full_name, builder.data_path, manual_dir)
   if not sys.stderr.isatty():
     tfds.disable_progress_bar()
-  listing = _listing(manual_dir)
+  made_from = {}
+  if not hasattr(builder, "source"):
+    made_from = {"folder": str(manual_dir.absolute()), "listing": _listing(manual_dir)}
   builder.download_and_prepare(
     download_config=tfds.download.DownloadConfig(manual_dir=manual_dir), file_format="array_record"
   )
-  (pathlib.Path(builder.data_path) / _MADE_FROM).write_text(
-    json.dumps({"folder": str(manual_dir.absolute()), "listing": listing})
-  )
+  if made_from:
+    (pathlib.Path(builder.data_path) / _MADE_FROM).write_text(json.dumps(made_from))
   return builder
 
 
@@ -126,7 +127,7 @@ def _listing(folder: pathlib.Path) -> str:
   for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
     if path.is_file() and not path.name.startswith("."):
       status = path.stat()
-      digest.update(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n".encode())
+      digest.update(os.fsencode(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n"))
   return digest.hexdigest()
 
 

@@ -39,7 +39,7 @@ def to_grey(values: np.ndarray) -> np.ndarray:
 def white_of(values: np.ndarray) -> int:
   """White of whole numbers, (H, W) from 0 to 65535: 1 less than the least power of two that holds them, at least 255.
 
-  Not held are the brightest 0.1 %, nor up to 5 % that lie at least twice as bright as the others.
+  The brightest 0.1 % are ignored, and up to 5 % that are at least twice as bright as all others, such as a marker.
   """
   above = {bits: np.count_nonzero(values >= 2**bits) for bits in range(8, 17)}
   highest = next(bits for bits in above if not above[bits])

@@ -12,7 +12,7 @@ _large_film = threading.Lock()
 
 
 class RefusedFilm(ValueError):
-  """A file is whole, but no film that is read here; the message goes on after the file's name."""
+  """A file that is no film, or not of a kind that is read here; the message goes on after the file's name."""
 
 
 @contextlib.contextmanager

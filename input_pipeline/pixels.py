@@ -1,4 +1,4 @@
-"""Files to pixels: the only place that decodes pictures, PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM.
+"""Files to pixels: PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM.
 
 Training, evaluation and `predict` read films here, so that all see the same grey levels; so do masks. What a file
 is follows from its content, never from its name.
@@ -36,7 +36,7 @@ class Picture:
   """A picture as its file holds it.
 
   Attributes:
-    values: (H, W) of uint8, uint16, uint32, int32 or float32; brighter is higher.
+    values: (H, W) of bool, uint8, uint16, uint32, int32, int64 or float32; brighter is higher.
     turn: what brings the values upright, as far as the file says.
     remarks: what is unusual about the file, in words.
     is_lossy: whether its compression changes pixels.
@@ -83,7 +83,7 @@ def decode(content: bytes) -> Picture:
         remarks.append(_TRANSPARENT)
       turn, unread = _turn(image)
       return Picture(values, turn, (*remarks, *colours, *unread), image.format in _LOSSY)
-  except RefusedFilm:
+  except (RefusedFilm, MemoryError):
     raise
   except Image.DecompressionBombError as error:  # Pillow comes first where a picture is several times too large.
     raise RefusedFilm(f"is too large; up to {MAX_PIXELS // 10**6} million pixels are read") from error
@@ -139,6 +139,10 @@ def to_mask(picture: Picture) -> np.ndarray:
     return values == levels[1]
   if len(levels) == 1 and levels[0] in (0, 1, white):
     return values > 0
+  if picture.is_lossy and levels[-1] <= 2:
+    raise ValueError(
+      f"is no mask: it is nearly black, of levels 0 to {levels[-1]}, as 0 and 1 become in JPEG; store masks as PNG"
+    )
   if picture.is_lossy and levels[-1] < _SOFT[0] * white:
     return np.zeros(values.shape, bool)
   low, high = _SOFT[0] * white, _SOFT[1] * white

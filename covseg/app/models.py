@@ -32,6 +32,6 @@ class Models:
   def _load_first(self) -> None:
     try:
       self.get(self.names[0])
-      print("The model is ready.")
+      print("The model is ready.", flush=True)
     except Exception as error:  # The page shows it when a film is given.
-      print(f"The model cannot be loaded: {error}")
+      print(f"The model cannot be loaded: {error}", flush=True)

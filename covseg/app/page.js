@@ -35,27 +35,33 @@ function problem(text) {
 // Films, one after the other, and one lot after the other.
 
 function add(items) {
-  lots = lots.then(() => addLot(items));
+  const lot = stopped;
+  lots = lots.then(() => addLot(items, lot));
 }
 
-async function addLot(items) {
+async function addLot(items, lot) {
+  if (lot !== stopped) return;  // All films were removed.
   get("problems").replaceChildren();
-  const bar = get("progress"), began = performance.now(), lot = stopped;
+  const bar = get("progress"), began = performance.now();
   [bar.hidden, bar.value, bar.max] = [false, 0, items.length];
   let done = 0;
   for (const [i, item] of items.entries()) {
-    if (lot !== stopped) break;  // All films were removed.
     get("status").textContent = `Film ${i + 1} of ${items.length}: ${item.name}`;
     try {
       await item.file?.slice(0, 1).arrayBuffer().catch(() => { throw new Error(`${item.name} is a folder, or cannot be read.`); });
       const query = new URLSearchParams({model: get("model").value, name: item.name, threshold: threshold()});
       const film = await ask(`${session}/${item.path}?${query}`, {method: "POST", body: item.file});
+      if (lot !== stopped) {
+        await ask(`${session}/films/${film.id}`, {method: "DELETE"});
+        break;
+      }
       films.set(film.id, film);
       addToGallery(film);
       if (++done === 1) await show(film.id);
     } catch (error) {
       problem(error.message);
     }
+    if (lot !== stopped) break;
     bar.value = i + 1;
   }
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
@@ -229,7 +235,7 @@ async function update() {
 }
 
 function slide() {
-  get("threshold-value").value = Number(threshold()).toFixed(2);
+  get("threshold-value").value = Number(threshold()).toFixed(3).replace(/0$/, "");
   get("save").href = `${session}/results.zip?threshold=${threshold()}`;
   draw();
   update();

@@ -74,9 +74,9 @@ def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields
   password = None if is_loopback(host) else secrets.token_urlsafe(9)
   models.load_ahead()
   shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-  print(f"The page is at http://{shown}:{port}/ - stop it with Ctrl-C.")
+  print(f"The page is at http://{shown}:{port}/ - stop it with Ctrl-C.", flush=True)
   if password:
-    print(f"It asks for a name and a password: {USER} and {password}. They cross the network unencrypted.")
+    print(f"It asks for a name and a password: {USER} and {password}. They cross the network unencrypted.", flush=True)
   for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # So that the folder is removed then, too.
     signal.signal(getattr(signal, name), lambda *_: sys.exit())
   with tempfile.TemporaryDirectory(prefix="covseg-") as folder, contextlib.suppress(KeyboardInterrupt):
@@ -182,9 +182,12 @@ def _added(request: Request, name: str, read: Callable[[], Radiograph], truth: n
   session = _session(request)
   if request.state.sessions.num_films() >= MAX_FILMS_OF_ALL:
     raise HTTPException(422, f"{name} has to wait: all pages together hold {MAX_FILMS_OF_ALL} films.")
-  stored = None
   try:
     loaded = models.get(model)
+  except (ValueError, OSError) as error:
+    raise HTTPException(422, f"The model cannot be loaded: {error}") from error
+  stored = None
+  try:
     threshold = _threshold(request, loaded.trained.config.eval.threshold)
     film = read()
     with request.state.network:

@@ -7,7 +7,7 @@ from covseg.commands import arguments as shared
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.epilog = "Example: python -m covseg predict --model=runs/unet --output=out films/ film.dcm"
-  parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help="PNG, JPEG, TIFF or DICOM")
+  parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help="PNG, JPEG, TIFF, BMP, WebP, GIF or DICOM")
   shared.add_model(parser)
   shared.add_changes(parser)
   parser.add_argument("--output", required=True, help="folder of the results")

@@ -1,4 +1,4 @@
-"""Masks, overlays and figures for a user's own films: `python -m covseg predict`."""
+"""Masks, overlays and a table for a user's own films: `python -m covseg predict`."""
 
 import collections
 import concurrent.futures
@@ -22,6 +22,7 @@ from covseg.prediction.reading import film_files, film_search
 from covseg.prediction.reading.film_search import FoundFilm
 from covseg.prediction.writing import dicom_seg, prediction_files, predictions_table
 from covseg.prediction.writing.prediction_files import Wanted
+from input_pipeline.dicom.file import is_dicom
 from input_pipeline.limits import room_for
 
 _NUM_THREADS = min(8, os.cpu_count() or 1)
@@ -35,7 +36,14 @@ T, S = TypeVar("T"), TypeVar("S")
 class _Film:
   """A film on its way; it has a problem, or the line of an earlier run, or is ready for the network.
 
-  It may lack a result, and have the others.
+  Attributes:
+    found: its file.
+    problem: why it failed.
+    key: what its results follow from.
+    line: of the table.
+    framed: what the network sees.
+    lacking: why one of its results is missing, where the others are there.
+    is_new: whether its results were written in this run.
   """
 
   found: FoundFilm
@@ -44,6 +52,7 @@ class _Film:
   line: str = ""
   framed: FramedFilm | None = None
   lacking: str = ""
+  is_new: bool = False
 
 
 def run(
@@ -81,22 +90,23 @@ def run(
   if folder.exists() and not folder.is_dir():
     raise ValueError(f"--output={folder} is no folder.")
   part, count = shard
-  found = film_search.find(paths, folder)[part - 1 :: count]
+  found_by_all = film_search.find(paths, folder)
+  found = found_by_all[part - 1 :: count]
   shard_name = "" if count == 1 else f"-{part}-of-{count}"
   journal = predictions_table.Journal(folder, shard_name)
-  if journal.exists() and not resume:
+  if not resume and not journal.is_free():
     raise ValueError(f"{folder} holds predictions. Go on with --resume, or name another folder as --output.")
   if not film_search.has_results(folder):
     prediction_files.check_free(folder, wanted)
-  if not found:
-    raise ValueError("There is no PNG, JPEG, TIFF or DICOM file in what was named.")
+  if not found_by_all:
+    raise ValueError("There is no film in what was named: no PNG, JPEG, TIFF, BMP, WebP, GIF or DICOM file.")
   if wanted.segmentations:
     dicom_seg.check_installed()
   loaded = predictor.load(model, tuple(changes))
   if wanted.lungs and not loaded.has_lungs:
     raise ValueError(f"{loaded.trained.name} does not tell lungs, which --lungs asks for.")
   folder.mkdir(parents=True, exist_ok=True)
-  batch_size = min(loaded.trained.config.eval.batch_size, len(found))
+  batch_size = max(1, min(loaded.trained.config.eval.batch_size, len(found)))  # A shard may have no film.
   loaded.warm_up(batch_size)
   journal.begin()
   work = _Work(loaded, folder, wanted, journal.done() if resume else {}, batch_size)
@@ -107,8 +117,8 @@ def run(
       if film.problem:
         failed += 1
         tqdm.write(f"{film_search.printable(film.found.name)} {film.problem}", file=sys.stderr)
-      elif film.key not in work.done and not film.lacking:  # Which is tried again.
-        journal.append(film.key, film.line)
+      elif film.is_new and not film.lacking:  # Which is tried again.
+        journal.append(film_search.printable(film.found.name), film.key, film.line)
       if film.lacking:
         lacking += 1
         tqdm.write(f"{film_search.printable(film.found.name)}: {film.lacking}", file=sys.stderr)
@@ -130,12 +140,14 @@ class _Work:
   """Reading, prediction and writing, with threads on either side of the network.
 
   Attributes:
-    done: the lines of an earlier run by the keys of their films.
+    done: what earlier runs have done, as `Journal.done` returns it.
     network_seconds: for how long the network has computed, on cores that the threads share.
     thread_seconds: processor time of each reading and each writing.
   """
 
-  def __init__(self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, str], batch_size: int):
+  def __init__(
+    self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, tuple[str, str]], batch_size: int
+  ):
     self.done, self.network_seconds, self.thread_seconds = done, 0.0, []
     self._model, self._folder, self._wanted, self._batch_size = model, folder, wanted, batch_size
     self._model_name = f"{model.trained.name} {model.trained.fingerprint}"
@@ -171,9 +183,10 @@ class _Work:
     try:
       content = film_files.read_bytes(found.path)
       digest = hashlib.sha256(content).hexdigest()
-      key = f"{digest} {self._model.trained.fingerprint} {self._wanted} {film_search.printable(found.name)}"
-      if key in self.done and prediction_files.exist(self._folder, found, self._wanted):
-        return _Film(found, key=key, line=self.done[key])
+      key = f"{digest} {self._model.trained.fingerprint} {self._wanted}"
+      earlier_key, line = self.done.get(film_search.printable(found.name), ("", ""))
+      if key == earlier_key and prediction_files.exist(self._folder, found, self._wanted, is_dicom(content)):
+        return _Film(found, key=key, line=line)
       return _Film(found, key=key, framed=self._model.frame(film_files.decode(content)))
     except OSError as error:
       return self._failed(found, f"cannot be read: {error.strerror or error}")
@@ -201,8 +214,8 @@ class _Work:
       with room_for(*film.framed.film.pixels.shape):
         prediction = self._model.finish(film.framed, logits)
         lacking = prediction_files.write(self._folder, film.found, prediction, self._wanted, self._model_name)
-    except ValueError as error:
-      return self._failed(film.found, str(error))
+    except (ValueError, MemoryError) as error:
+      return self._failed(film.found, str(error) or "does not fit into memory")
     except OSError as error:
       if error.errno in _NO_ROOM:
         raise
@@ -211,7 +224,7 @@ class _Work:
     if lacking:
       prediction = dataclasses.replace(prediction, warnings=(*prediction.warnings, lacking))
     line = predictions_table.line(name, self._model_name, prediction)
-    return _Film(film.found, key=film.key, line=line, lacking=lacking)
+    return _Film(film.found, key=film.key, line=line, lacking=lacking, is_new=True)
 
   def _failed(self, found: FoundFilm, problem: str) -> _Film:
     name = film_search.printable(found.name)

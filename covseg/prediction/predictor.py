@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from covseg.models.inference import predict, to_network
 from covseg.prediction import plausibility
@@ -29,6 +30,8 @@ from covseg.severity import severity
 from covseg.trained import DEFAULT_MODEL, trained_model
 from covseg.trained.trained_model import TrainedModel
 
+# Modes of PIL images whose values are grey levels or red, green and blue.
+_PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB")
 # Logits where the network saw nothing: a probability of 0 in any printed figure.
 _NOTHING = -20.0
 
@@ -84,6 +87,8 @@ class Predictor:
       except ValueError as error:
         raise ValueError(f"{film} {error}.") from error
     else:
+      if isinstance(film, Image.Image) and film.mode not in _PLAIN_MODES:  # As a palette, whose indices are no levels.
+        film = film.convert("RGB")
       radiograph = film_files.from_array(np.asarray(film))
     framed = self.frame(radiograph)
     logits = self.logits(framed.seen[None])

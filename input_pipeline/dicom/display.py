@@ -13,6 +13,8 @@ from input_pipeline.limits import RefusedFilm
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _FLAT = 4  # Levels by which compression may change a constant.
+# A window that leaves less than this part of black to white, of a film of more than so many values, is a mistake.
+_LEAST_SHOWN, _LEAST_STORED = 0.1, 32
 _RLE = "1.2.840.10008.1.2.5"
 
 
@@ -33,13 +35,14 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
     grey, colours = of_channels(pixels)
     return grey, list(colours)
   remarks: list[str] = []
+  is_padding = _is_padding(dataset, pixels)  # Its value may have more bits than the film's.
   pixels, bits = _within_bits(dataset, pixels, remarks)
+  is_padding |= _is_padding(dataset, pixels)
   # The transformations are computed for every value there can be, not for every pixel.
   low = -(2**15) if pixels.dtype.kind == "i" else 0
-  values = np.arange(low, low + 2**16)
-  counts = np.bincount(pixels.ravel().astype(np.int32) - low, minlength=2**16)
-  is_padding = _is_padding(dataset, values, is_signed=low < 0)
-  brightness = _displayed(dataset, values.astype(np.float64), np.where(is_padding, 0, counts), bits, remarks)
+  values = np.arange(low, low + 2**16, dtype=np.float64)
+  counts = np.bincount(pixels[~is_padding].astype(np.int32) - low, minlength=2**16)
+  brightness = _displayed(dataset, values, counts, bits, remarks)
   is_inverse = dataset.PhotometricInterpretation == "MONOCHROME1"
   shape = dataset.get("PresentationLUTShape")
   if shape and is_inverse != (shape == "INVERSE"):
@@ -48,9 +51,8 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
     )
   if is_inverse:
     brightness = 1 - brightness
-  brightness[is_padding] = 0
   table = np.round(255 * np.clip(brightness, 0, 1)).astype(np.uint8)
-  return table[pixels.astype(np.int32) - low], remarks
+  return np.where(is_padding, np.uint8(0), table[pixels.astype(np.int32) - low]), remarks
 
 
 def _within_bits(dataset: Any, pixels: np.ndarray, remarks: list[str]) -> tuple[np.ndarray, int]:
@@ -87,9 +89,9 @@ def _belong(raw: np.ndarray, stored: int) -> bool:
   return steps.size > 0 and np.mean(steps < 2 ** (stored - 1)) > 0.5
 
 
-def _is_padding(dataset: Any, values: np.ndarray, is_signed: bool) -> np.ndarray:
-  """Which of the values, (N,), are no part of the film."""
-  bits = int(dataset.BitsAllocated)
+def _is_padding(dataset: Any, pixels: np.ndarray) -> np.ndarray:
+  """Which pixels, by their stored values, are no part of the film: bool (H, W)."""
+  bits, is_signed = int(dataset.BitsAllocated), pixels.dtype.kind == "i"
 
   def value(name: str) -> int | None:
     found = _number(dataset, name)
@@ -100,10 +102,10 @@ def _is_padding(dataset: Any, values: np.ndarray, is_signed: bool) -> np.ndarray
 
   first = value("PixelPaddingValue")
   if first is None:
-    return np.zeros(values.shape, bool)
+    return np.zeros(pixels.shape, bool)
   last = value("PixelPaddingRangeLimit")
   first, last = sorted((first, first if last is None else last))
-  return (values >= first) & (values <= last)
+  return (pixels >= first) & (pixels <= last)
 
 
 def _displayed(
@@ -143,8 +145,11 @@ def _displayed(
     remarks.append("the file's VOI LUT Function is unknown, and taken for LINEAR")
     function = "LINEAR"
   if center is not None and width is not None and (width >= 1 or (width > 0 and function != "LINEAR")):
-    return _window(function, center, width, values)
-  if center is not None or width is not None:
+    shown = _window(function, center, width, values)
+    if not _is_empty(shown, values, counts):
+      return shown
+    remarks.append("the file's window leaves almost nothing of the film, and is ignored")
+  elif center is not None or width is not None:
     remarks.append("the file's window cannot be used, and is ignored")
   if bits_stored <= 8 and is_stored:
     lowest = -(2 ** (bits_stored - 1)) if dataset.PixelRepresentation else 0
@@ -153,6 +158,13 @@ def _displayed(
     return np.zeros_like(values)
   low, high = robust_range(np.repeat(values, counts))
   return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def _is_empty(shown: np.ndarray, values: np.ndarray, counts: np.ndarray) -> bool:
+  """Whether a window leaves almost no contrast of a film that has some; arguments as in `_displayed`."""
+  ranks = counts.cumsum()
+  ends = np.searchsorted(ranks, [0.001 * ranks[-1], 0.999 * ranks[-1]])  # The darkest and brightest, but for a few.
+  return bool(np.ptp(shown[ends]) < _LEAST_SHOWN and np.ptp(values[ends]) > _LEAST_STORED)
 
 
 def _window(function: str, center: float, width: float, values: np.ndarray) -> np.ndarray:
@@ -194,9 +206,12 @@ def _number(dataset: Any, name: str, remarks: list[str] | None = None) -> float 
 
   Decimal strings are read as they are written, also with a comma.
   """
+  from pydicom.datadict import dictionary_VR
+
   element = dataset.get_item(name) if name in dataset else None
   value = None if element is None else element.value
-  if isinstance(value, bytes) and element.VR in ("DS", "IS", None):
+  # In files of implicit VR, the dictionary tells what bytes are.
+  if isinstance(value, bytes) and (element.VR or dictionary_VR(element.tag)) in ("DS", "IS"):
     value = value.decode("ascii", "replace")
   elif isinstance(value, bytes):
     value = dataset[name].value

@@ -1,6 +1,7 @@
 """Films of DICOM files: what is refused, decompression, orientation.
 
-What a file says about the patient is never read, and no value out of it enters an error message.
+What a file says about the patient is never read. Sizes, frames and the kind of pixels are the only values
+that enter an error message.
 """
 
 import struct
@@ -41,7 +42,7 @@ def decode(content: bytes) -> tuple[np.ndarray, Turn, tuple[str, ...]]:
         stored = decoding_apart.pixel_array(content) if is_compressed else file.stored_pixels(content)
         grey, doubts = display.grey_levels(dataset, stored)
       return grey, _turn(dataset), (*_remarks(dataset), *doubts)
-  except RefusedFilm:
+  except (RefusedFilm, MemoryError):
     raise
   except Exception as error:  # On damaged files, decoders raise errors of any kind.
     raise ValueError(f"is a damaged or unusual DICOM file ({type(error).__name__})") from error

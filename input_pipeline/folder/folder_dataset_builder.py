@@ -4,7 +4,9 @@ import collections
 import dataclasses
 import hashlib
 import io
+import logging
 import pathlib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,6 +16,8 @@ from PIL import Image
 
 from input_pipeline import pixels
 from input_pipeline.grey_levels import to_grey
+from input_pipeline.pixels import Picture
+from input_pipeline.turns import UPRIGHT
 
 SPLITS = ("train", "validation", "test")
 COHORTS = ("covid", "all")
@@ -22,6 +26,9 @@ _LAYOUT = (
   "films without infection, which need no mask"
 )
 _NAMES_SHOWN = 5
+_TURNED = "is turned upright as its file says, and so is its mask, if that has the shape of the film as stored"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -48,8 +55,12 @@ class _Film(NamedTuple):
 class Builder(tfds.core.GeneratorBasedBuilder):
   """Films and masks of any size and kind that `pixels` reads, kept as upright 8-bit grey PNG."""
 
-  VERSION = tfds.core.Version("1.0.1")
-  RELEASE_NOTES = {"1.0.0": "First release.", "1.0.1": "Grey levels of files that contradict themselves."}
+  VERSION = tfds.core.Version("1.0.2")
+  RELEASE_NOTES = {
+    "1.0.0": "First release.",
+    "1.0.1": "Grey levels of files that contradict themselves.",
+    "1.0.2": "Masks that name no orientation are turned with their films; padding and windows of DICOM.",
+  }
   MANUAL_DOWNLOAD_INSTRUCTIONS = f"Name the folder with dataset.manual_dir; {_LAYOUT}."
 
   @classmethod
@@ -61,7 +72,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _info(self) -> tfds.core.DatasetInfo:
     image = tfds.features.Image(shape=(None, None, 1), dtype=np.uint8, encoding_format="png")
     features = {"image": image, "infection_mask": image, "id": tfds.features.Text()}
-    if any(pathlib.Path(self.builder_config.folder).glob("*/lung_masks/*")):
+    folder = pathlib.Path(self.builder_config.folder)
+    if any(_by_stem(folder / split / "lung_masks", []) for split in SPLITS):
       features["lung_mask"] = image
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(features),
@@ -85,15 +97,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager: tfds.download.DownloadManager):
     films = self._films(pathlib.Path(dl_manager.manual_dir))
     self.info.metadata["source"] = self.source(dl_manager.manual_dir)
-    return {split: self._generate_examples(listed) for split, listed in films.items()}
+    return {split: self._generate_examples(split, listed) for split, listed in films.items()}
 
-  def _generate_examples(self, films: Mapping[str, _Film]) -> Iterator[tuple[str, dict[str, object]]]:
+  def _generate_examples(self, split: str, films: Mapping[str, _Film]) -> Iterator[tuple[str, dict[str, object]]]:
+    notes = collections.defaultdict(list)
     for name, film in films.items():
-      grey = _grey(film.image)
-      example = {"image": _png(grey), "id": name, "infection_mask": _mask(film.mask, grey.shape)}
+      picture, grey = _read(film.image)
+      for note in (*picture.remarks, *([_TURNED] if picture.turn != UPRIGHT else [])):
+        notes[note].append(name)
+      example = {"image": _png(grey), "id": name, "infection_mask": _mask(film.mask, grey.shape, picture)}
       if "lung_mask" in self.info.features:
-        example["lung_mask"] = _mask(film.lung_mask, grey.shape)
+        example["lung_mask"] = _mask(film.lung_mask, grey.shape, picture)
       yield name, example
+    for note, names in notes.items():
+      logger.warning("%s: %s.", split, _named(names, f"of {len(films)} films: each {note}")[0])
 
   def _films(self, folder: pathlib.Path) -> dict[str, dict[str, _Film]]:
     """{split: {name: film}} of the splits that there are, in the order of their names.
@@ -135,7 +152,8 @@ def _by_stem(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Pat
   for file in sorted(folder.iterdir()) if folder.is_dir() else ():
     if file.is_file() and not file.name.startswith("."):
       # DICOM files are often named by a number with points.
-      files[file.stem if file.suffix[1:2].isalpha() else file.name].append(file)
+      stem = file.stem if file.suffix[1:2].isalpha() else file.name
+      files[unicodedata.normalize("NFC", stem)].append(file)  # Systems differ in how they write an umlaut.
     elif file.is_dir() and not file.name.startswith(".") and _holds_pictures(file):
       folders.append(file.name)
   problems += _named({stem for stem, named in files.items() if len(named) > 1}, f"names in {folder} occur twice")
@@ -169,24 +187,29 @@ def _is_text(name: str) -> bool:
     return False
 
 
-def _grey(file: pathlib.Path) -> np.ndarray:
-  """uint8 (H, W), upright, of a film's file."""
+def _read(file: pathlib.Path) -> tuple[Picture, np.ndarray]:
+  """The picture of a film's file, and the film, uint8 (H, W), upright."""
   try:
-    image = pixels.decode(file.read_bytes())
-    return np.ascontiguousarray(image.turn.apply(to_grey(image.values)))
+    picture = pixels.decode(file.read_bytes())
+    return picture, np.ascontiguousarray(picture.turn.apply(to_grey(picture.values)))
   except ValueError as error:
     raise ValueError(f"{file} {error}.") from error
 
 
-def _mask(file: pathlib.Path | None, shape: tuple[int, int]) -> io.BytesIO:
-  """PNG of a mask; an empty one where there is no file."""
+def _mask(file: pathlib.Path | None, shape: tuple[int, int], film: Picture) -> io.BytesIO:
+  """PNG of a mask, upright; an empty one of a shape where there is no file.
+
+  A mask that names no orientation, and has the shape of the film as stored, was drawn on that, as `predict` does.
+  """
   if file is None:
     return _png(np.zeros(shape, np.uint8))
   try:
-    mask = pixels.decode_mask(file.read_bytes())
+    mask = pixels.decode_mask(content := file.read_bytes())
+    if film.turn != UPRIGHT and mask.shape == film.values.shape and pixels.decode(content).turn == UPRIGHT:
+      mask = film.turn.apply(mask)
   except ValueError as error:
     raise ValueError(f"{file} {error}.") from error
-  return _png(255 * mask.astype(np.uint8))
+  return _png(255 * np.ascontiguousarray(mask).astype(np.uint8))
 
 
 def _png(values: np.ndarray) -> io.BytesIO:

@@ -4,11 +4,12 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import default
 from covseg.prediction.reading import film_files
 from input_pipeline import datasets
-from input_pipeline.films import FilmReader, Films, load_films
+from input_pipeline.films import FilmReader, Films, load_films, resize_mask
 from tests.film_makers import dicom, film, picture
 
 
@@ -180,3 +181,50 @@ def test_a_dicom_file_may_be_named_by_its_number(config, tmp_path):
       path.parent.mkdir(parents=True, exist_ok=True)
       path.write_bytes(written)
   assert _load(config, folder).ids == ["1.2.840.1", "1.2.840.22"]
+
+
+@pytest.mark.parametrize(("quarters", "orientation"), [(2, 3), (1, 6), (3, 8)])  # By np.rot90, and in EXIF.
+def test_a_mask_without_orientation_is_turned_with_its_film(config, tmp_path, caplog, quarters, orientation):
+  upright, mask = film(40)[:, :30], _mask(3)[:, :30] > 0
+  exif = Image.Exif()
+  exif[274] = orientation
+  stored, drawn = np.rot90(upright, quarters), np.rot90(mask, quarters)
+  folder = _write(tmp_path / "a", splits=("validation",))
+  for kind, name, content in (
+    ("images", "stored.jpg", picture(stored, "JPEG", quality=100, exif=exif)),
+    ("masks", "stored.png", picture(drawn.astype(np.uint8) * 255)),
+    ("images", "upright.jpg", picture(stored, "JPEG", quality=100, exif=exif)),
+    ("masks", "upright.png", picture(mask.astype(np.uint8) * 255)),
+  ):
+    path = folder / "train" / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+  with caplog.at_level("WARNING"):
+    films = _load(config, folder)
+  assert "2 of 2 films: each is turned upright as its file says" in caplog.text
+  assert np.array_equal(films.masks[0], resize_mask(mask, 40))
+  if quarters != 2:  # Else both have one shape, and the mask is taken for that of the film as stored.
+    assert np.array_equal(films.masks[1], resize_mask(mask, 40))
+
+
+def test_hidden_files_are_no_lung_masks(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  for split in ("train", "old"):
+    (folder / split / "lung_masks").mkdir(parents=True)
+    (folder / split / "lung_masks" / ".DS_Store").write_bytes(b"")
+  (folder / "old" / "lung_masks" / "a0.png").write_bytes(picture(_mask(0)))
+  assert _load(config, folder).lung_masks is None
+
+
+def test_names_match_however_an_umlaut_is_written(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  (folder / "train" / "images" / "Mu\u0308ller.png").write_bytes(picture(film(40)))
+  (folder / "train" / "masks" / "M\u00fcller.png").write_bytes(picture(_mask(1)))
+  assert "M\u00fcller" in _load(config, folder).ids
+
+
+def test_a_file_beside_the_splits_may_have_any_name(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  with open(os.path.join(os.fsencode(folder), b"notes \xff.txt"), "wb"):
+    pass
+  assert len(_load(config, folder)) == 3

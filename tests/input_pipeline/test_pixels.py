@@ -183,6 +183,11 @@ def test_empty_and_full_masks():
   assert not pixels.decode_mask(picture(empty, "JPEG")).any()
 
 
+def test_a_mask_of_0_and_1_in_jpeg_is_refused():
+  with pytest.raises(ValueError, match="store masks as PNG"):
+    pixels.to_mask(pixels.Picture(np.array([[0, 1, 2]], np.uint8), is_lossy=True))
+
+
 @pytest.mark.parametrize("levels", [(0, 1, 2), (0, 128, 255), (0, 85, 170, 255)])
 def test_a_label_map_is_no_mask(levels):
   labels = np.zeros((90, 90), np.uint8)

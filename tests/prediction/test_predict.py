@@ -162,6 +162,68 @@ def test_results_are_not_mixed_with_those_of_another_run(whole_run, tmp_path):
     _run(whole_run, tmp_path, films)
 
 
+def test_masks_belong_to_the_line_of_their_film_whatever_ran_before(whole_run, tmp_path):
+  films = _write(tmp_path / "films", _FILMS)
+  _, before = _run(whole_run, tmp_path, films)
+  mask = tmp_path / "out" / "masks" / "0.png"
+  expected = mask.read_bytes()
+  _, low = _run(whole_run, tmp_path, films, resume=True, changes=["eval.threshold=0.01"])
+  assert low != before and mask.read_bytes() != expected
+  assert _run(whole_run, tmp_path, films, resume=True) == (0, before)
+  assert mask.read_bytes() == expected
+
+
+def test_a_segmentation_that_was_lost_is_written_again(whole_run, tmp_path):
+  pytest.importorskip("highdicom")
+  films = _write(tmp_path / "films", {"x.dcm": dicom(film())})
+  for _ in range(2):
+    _run(whole_run, tmp_path, films, resume=True, wanted=Wanted(segmentations=True))
+    (segmentation,) = (tmp_path / "out" / "segmentations").iterdir()
+    segmentation.unlink()
+
+
+@pytest.mark.parametrize(("first", "second"), [((1, 1), (1, 2)), ((1, 2), (1, 1)), ((1, 2), (1, 3)), ((1, 2), (1, 2))])
+def test_shards_do_not_write_over_other_runs(whole_run, tmp_path, first, second):
+  films = _write(tmp_path / "films", _FILMS)
+  predict.run([films], str(whole_run), str(tmp_path / "out"), Wanted(), shard=first)
+  with pytest.raises(ValueError, match="--resume"):
+    predict.run([films], str(whole_run), str(tmp_path / "out"), Wanted(), shard=second)
+
+
+def test_a_shard_may_have_no_film(whole_run, tmp_path):
+  films = _write(tmp_path / "films", _FILMS)
+  assert predict.run([films], str(whole_run), str(tmp_path / "out"), Wanted(), shard=(9, 9)) == 0
+  assert _rows(tmp_path / "out" / "predictions-9-of-9.csv") == []
+
+
+def test_arguments_that_are_called_alike_are_told_apart_by_their_paths(whole_run, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  _write(tmp_path, {"a/film.png": _FILMS["0.png"], "b/film.png": _FILMS["1.png"], "b/c/x.png": _FILMS["2.png"]})
+  assert [row["file"] for row in _run(whole_run, tmp_path, "a/film.png", "../" + tmp_path.name + "/b/film.png")[1]] == [
+    "a/film.png",
+    f"{tmp_path.name}/b/film.png",
+  ]
+  (tmp_path / "d" / "c").mkdir(parents=True)
+  (tmp_path / "d" / "c" / "x.png").write_bytes(_FILMS["3.png"])
+  _, rows = _run(whole_run, tmp_path, "b/c", "d/c", output="other")
+  assert [row["file"] for row in rows] == ["b/c/x.png", "d/c/x.png"]
+
+
+def test_a_film_too_large_for_the_memory_fails_alone(whole_run, tmp_path, monkeypatch):
+  films = _write(tmp_path / "films", _FILMS)
+  write = predict.prediction_files.write
+
+  def full(folder, found, *rest):
+    if found.name == "2.png":
+      raise MemoryError
+    return write(folder, found, *rest)
+
+  monkeypatch.setattr(predict.prediction_files, "write", full)
+  failed, rows = _run(whole_run, tmp_path, films)
+  assert failed == 1
+  assert [row["reason"] for row in rows] == ["", "", "does not fit into memory", "", ""]
+
+
 def test_shards_together_are_the_whole(whole_run, tmp_path):
   films = _write(tmp_path / "films", _FILMS)
   _, expected = _run(whole_run, tmp_path, films, output="whole")
@@ -237,7 +299,7 @@ def test_an_unreadable_file_and_folder(whole_run, tmp_path):
 def test_films_whose_results_would_have_the_same_name(whole_run, tmp_path):
   films = _write(tmp_path / "films", {"a.dcm": dicom(film()), "a.dcm.png": _FILMS["0.png"]})
   failed, rows = _run(whole_run, tmp_path, films)
-  assert (failed, rows[1]["reason"]) == (1, "has the name of another film; give it its own --output")
+  assert (failed, rows[1]["reason"]) == (1, "has the name of another film (case is ignored); give it its own --output")
   for folder in ("one", "two"):
     _write(tmp_path / folder, {"a.png": _FILMS["0.png"]})
   failed, rows = _run(whole_run, tmp_path, tmp_path / "one", tmp_path / "two", output="both")
@@ -285,7 +347,7 @@ def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(whole_run, tmp
 
 def test_nothing_to_predict_is_an_error(whole_run, tmp_path):
   (tmp_path / "films").mkdir()
-  with pytest.raises(ValueError, match="no PNG, JPEG, TIFF or DICOM"):
+  with pytest.raises(ValueError, match="no PNG, JPEG, TIFF, BMP, WebP, GIF or DICOM"):
     _run(whole_run, tmp_path, tmp_path / "films")
   with pytest.raises(FileNotFoundError, match="does not exist"):
     _run(whole_run, tmp_path, tmp_path / "absent")
@@ -318,7 +380,7 @@ def test_many_films_take_no_more_memory_than_few(whole_run, tmp_path):
     (["predikt"], 2, "did you mean 'predict'"),
     (["predict", "x", "--output=x", "--shard=4/3"], 2, "is not I/N"),
     (["sweep", "--config=x", "--workdir=x", "--shard=0/3"], 2, "is not I/N"),
-    (["predict", "FILMS", "--output=OUT", "--model=/absent"], 1, "no such folder"),
+    (["predict", "FILMS", "--output=OUT", "--model=/absent"], 1, "is no folder or file"),
     (
       ["predict", "FILMS/bad.png", "--output=OUT", "--model=RUN", "--set", "eval.flip=true"],
       1,

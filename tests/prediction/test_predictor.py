@@ -146,6 +146,19 @@ def test_plot_draws_into_axes(model):
   assert len(axes.images) == 1
 
 
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "CMYK"])
+def test_a_pil_image_is_what_it_shows(model, mode):
+  grey = Image.fromarray(film())
+  shown = grey.convert("RGB").quantize(256) if mode == "P" else grey.convert(mode)
+  found, expected = model.predict(shown), model.predict(np.asarray(shown.convert("L")))
+  assert np.abs(found.film.astype(int) - expected.film).max() <= 1
+
+
+def test_colours_in_an_array_are_remarked_upon(model):
+  colours = np.stack([film(), 255 - film(), np.roll(film(), 20, 0)], axis=-1)
+  assert "is in colours" in model.predict(colours).warnings
+
+
 def test_what_cannot_be_read_is_named(model, tmp_path):
   (tmp_path / "a.png").write_bytes(b"text")
   with pytest.raises(ValueError, match=r"a\.png is no PNG, .* or DICOM file"):

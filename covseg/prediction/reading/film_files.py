@@ -1,4 +1,4 @@
-"""Films from files of others: PNG, JPEG, TIFF and DICOM to grey pixels, whatever the file holds."""
+"""Films from files of others, of any kind that `pixels` reads, to grey pixels."""
 
 import dataclasses
 import os
@@ -65,4 +65,5 @@ def decode(content: bytes) -> Radiograph:
 
 def from_array(values: np.ndarray) -> Radiograph:
   """The film in an array, bone white; see `pixels.from_array` for what it may be."""
-  return Radiograph(to_grey(pixels.from_array(values).values))
+  picture = pixels.from_array(values)
+  return Radiograph(to_grey(picture.values), remarks=picture.remarks)

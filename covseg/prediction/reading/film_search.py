@@ -11,7 +11,7 @@ from input_pipeline import pixels
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom", ".dic")
 # Folders that `predict` writes, beside its table.
 RESULT_FOLDERS = ("masks", "overlays", "lungs", "probabilities", "segmentations")
-_RESULTS = re.compile(r"predictions(-\d+-of-\d+)?\.csv|\.predictions(-\d+-of-\d+)?\.jsonl")  # Tables and journals.
+RESULT_TABLES = re.compile(r"predictions(-\d+-of-\d+)?\.csv|\.predictions(-\d+-of-\d+)?\.jsonl")  # Tables and journals.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +39,16 @@ def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
     FileNotFoundError: a path does not exist.
   """
   found = []
-  for path in paths:
+  names = [os.path.basename(os.path.abspath(path)) for path in paths]
+  for path, name in zip(paths, names, strict=True):
     if not os.path.lexists(path):
       raise FileNotFoundError(f"{path} does not exist; name films, or folders of films.")
+    if names.count(name) > 1:  # As in */film.dcm: the whole path, as it is given, tells them apart.
+      name = "/".join(part for part in pathlib.PurePath(path).parts if part not in ("/", ".."))
     if not os.path.isdir(path):
-      found.append(FoundFilm(path, os.path.basename(os.path.abspath(path))))
+      found.append(FoundFilm(path, name))
       continue
     # With several arguments, a folder's name comes before those of its films.
-    name = os.path.basename(os.path.abspath(path))
     prefix = f"{name}/" if len(paths) > 1 and name else ""
     found.extend(FoundFilm(film.path, prefix + film.name, film.problem) for film in _walk(path, output))
   return _with_unique_names(found)
@@ -54,7 +56,7 @@ def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
 
 def has_results(folder: pathlib.Path) -> bool:
   """Whether `predict` has written, or begun to write, its results into a folder."""
-  return folder.is_dir() and any(_RESULTS.fullmatch(name) for name in os.listdir(folder))
+  return folder.is_dir() and any(RESULT_TABLES.fullmatch(name) for name in os.listdir(folder))
 
 
 def result_name(name: str) -> str:
@@ -78,7 +80,7 @@ def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
     except OSError as error:
       yield FoundFilm(folder, os.path.relpath(folder, top), f"cannot be listed: {error.strerror}")
       continue
-    subfolders, holds_results = [], any(_RESULTS.fullmatch(entry.name) for entry in entries)
+    subfolders, holds_results = [], any(RESULT_TABLES.fullmatch(entry.name) for entry in entries)
     for entry in entries:
       if entry.name.startswith(".") or (holds_results and entry.name in RESULT_FOLDERS):
         continue
@@ -103,18 +105,24 @@ def _may_be_film(entry: os.DirEntry) -> bool:
       return False
     with open(entry.path, "rb") as file:
       return pixels.is_picture(file.read(132))
+  except PermissionError:
+    return True  # It may be a film, and whoever reads it says what is wrong.
   except OSError:
     return False
 
 
 def _with_unique_names(films: list[FoundFilm]) -> list[FoundFilm]:
-  """The films, with a problem where an earlier one's results have the same name."""
+  """The films, with a problem where an earlier one's results have the same name, or one that some file systems, which
+  ignore case, take for the same.
+  """
   taken: set[str] = set()
   unique = []
   for film in films:
-    result = result_name(film.name)
+    result = result_name(film.name).casefold()
     if result in taken:
-      film = dataclasses.replace(film, problem="has the name of another film; give it its own --output")
+      film = dataclasses.replace(
+        film, problem="has the name of another film (case is ignored); give it its own --output"
+      )
     taken.add(result)
     unique.append(film)
   return unique

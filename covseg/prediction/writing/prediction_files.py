@@ -28,10 +28,14 @@ class Wanted:
   segmentations: bool = False
 
 
-def exist(folder: pathlib.Path, found: FoundFilm, wanted: Wanted) -> bool:
-  """Whether the results of a film are there, but for DICOM ones."""
-  kinds = [kind for kind in _kinds(wanted) if kind != "segmentations"]
-  return all((folder / kind / result_name(found.name)).exists() for kind in kinds)
+def exist(folder: pathlib.Path, found: FoundFilm, wanted: Wanted, is_dicom: bool) -> bool:
+  """Whether the results of a film are there."""
+  files = {kind: folder / kind / result_name(found.name) for kind in _kinds(wanted)}
+  if "segmentations" in files:
+    files["segmentations"] = _segmentation(folder, found)
+    if not is_dicom:
+      del files["segmentations"]
+  return all(file.exists() for file in files.values())
 
 
 def check_free(folder: pathlib.Path, wanted: Wanted) -> None:
@@ -72,8 +76,12 @@ def write(folder: pathlib.Path, found: FoundFilm, prediction: Prediction, wanted
       content = dicom_seg.segmentation(pathlib.Path(found.path), prediction, model_name)
     except ValueError as error:
       return f"it has no segmentation: the file {error}"
-    write_whole(folder / "segmentations" / f"{found.name}.dcm", content)
+    write_whole(_segmentation(folder, found), content)
   return ""
+
+
+def _segmentation(folder: pathlib.Path, found: FoundFilm) -> pathlib.Path:
+  return folder / "segmentations" / f"{found.name}.dcm"
 
 
 def _black_and_white(mask: np.ndarray) -> Image.Image:

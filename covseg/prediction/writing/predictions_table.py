@@ -6,11 +6,14 @@ import dataclasses
 import io
 import json
 import pathlib
+import re
+import time
 from collections.abc import Iterable
 
 import numpy as np
 
 from covseg.prediction.prediction import Prediction
+from covseg.prediction.reading.film_search import RESULT_TABLES
 from covseg.severity import Severity
 from covseg.workdir import no_formula, write_whole
 
@@ -65,32 +68,45 @@ class Journal:
 
   def __init__(self, output: pathlib.Path, shard: str):
     """The journal of a shard, such as "-3-of-16", or of a whole run, "", in the run's folder."""
-    self._output = output
+    self._output, self._shard = output, shard
     self._path = output / f".predictions{shard}.jsonl"
     self.table = output / f"predictions{shard}.csv"
 
-  def exists(self) -> bool:
-    return self._path.exists() or self.table.exists()
+  def is_free(self) -> bool:
+    """Whether no earlier run has written here, but for other shards of the same number."""
+    names = {path.name for path in self._output.glob("*predictions*")} if self._output.is_dir() else set()
+    shard, _, count = self._shard.rpartition("-of-")
+    siblings = re.compile(rf"\.?predictions-\d+-of-{count}\.(csv|jsonl)") if shard else None
+    ours = {self._path.name, self.table.name}
+    return not any(
+      name in ours or (RESULT_TABLES.fullmatch(name) and not (siblings and siblings.fullmatch(name))) for name in names
+    )
 
   def begin(self) -> None:
     """Creates the file, by which the folders of results are told from folders of other films."""
     self._path.touch()
 
-  def done(self) -> dict[str, str]:
-    """Lines by key, of the films that runs in this folder have done, whole ones and shards."""
-    lines = {}
-    for path in sorted(self._output.glob(".predictions*.jsonl")):
+  def done(self) -> dict[str, tuple[str, str]]:
+    """Key and line of each film, by name, as the last run in this folder that did it left them, whole or a shard."""
+    entries = []
+    for path in self._output.glob(".predictions*.jsonl"):
       with path.open("rb") as file:
         for entry in file:
           with contextlib.suppress(ValueError):  # A kill may have cut an entry.
-            key, text = json.loads(entry)
-            lines[key] = text
-    return lines
+            written, name, key, text = json.loads(entry)
+            entries.append((float(written), name, key, text))
+    return {name: (key, text) for _, name, key, text in sorted(entries)}
 
-  def append(self, key: str, text: str) -> None:
-    """Adds a film's line, on a line of its own even where a kill has cut the one before."""
+  def append(self, name: str, key: str, text: str) -> None:
+    """Adds a film's line, on a line of its own even where a kill has cut the one before.
+
+    Args:
+      name: of the film's results, printable.
+      key: what its results follow from.
+      text: its line of the table.
+    """
     with self._path.open("ab") as file:
-      file.write(b"\n" + json.dumps([key, text]).encode() + b"\n")
+      file.write(b"\n" + json.dumps([time.time(), name, key, text]).encode() + b"\n")
 
   def write_table(self, lines: Iterable[str]) -> None:
     """Writes predictions.csv."""

@@ -127,6 +127,24 @@ def test_padding_is_no_part_of_the_film_however_it_is_written():
     assert (pixels[:9] == 0).all() and pixels[9:].max() == 255
 
 
+@pytest.mark.parametrize("syntax", ["", "ImplicitVRLittleEndian"])
+@pytest.mark.parametrize("padding", [0, 4095, 12336, 65535])  # 12336 is "00" as text.
+def test_padding_is_black_in_every_syntax_and_beyond_the_stored_bits(syntax, padding):
+  stored = np.clip(_TWELVE, 1, 4094)
+  stored[:9] = padding
+  plain = {**_PLAIN, "PhotometricInterpretation": "MONOCHROME1"}  # In which 0 would be white.
+  pixels, *_ = dicom_film.decode(dicom(stored, syntax, **plain, PixelPaddingValue=padding))
+  assert (pixels[:9] == 0).all() and pixels[9:].std() > 30
+
+
+@pytest.mark.parametrize("window", [(2048, 40000), (0, 1), (60000, 10)])
+def test_a_window_that_leaves_nothing_of_the_film_is_ignored(window):
+  center, width = window
+  pixels, _, remarks = dicom_film.decode(dicom(_TWELVE // 8, **_BITS, WindowCenter=center, WindowWidth=width))
+  assert remarks == ("the file's window leaves almost nothing of the film, and is ignored",)
+  assert pixels.std() > 30
+
+
 def test_a_missing_tag_is_named():
   dataset = pydicom.dcmread(io.BytesIO(dicom(_TWELVE, **_PLAIN)))
   del dataset.BitsStored
