@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -27,19 +28,25 @@ _NUM_SAMPLES = 4
 
 def create_eval_step(
   model: nn.Module, config: ConfigDict, mesh: Mesh
-) -> Callable[[Any, Batch], tuple[jax.Array, dict[str, jax.Array]]]:
+) -> Callable[[Any, Batch], tuple[jax.Array, Predictions]]:
   """Jitted function of variables and a batch.
 
-  It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the
-  comparison, and returns counts, int32 (B, 4), and the probabilities of each head, {"infection": float32
-  (B, H, W)} and those of `inference.predict`, whole on every device. The configuration is `config.eval`.
+  It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the comparison, and
+  returns counts, int32 (B, 4), and predictions for the B films, whole on every device. The configuration is
+  `config.eval`.
   """
 
-  def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+  def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Predictions]:
     logits = inference.predict(model, config, variables, inference.to_network(batch["image"]))
     probabilities = inference.probabilities(logits, batch["mask"].shape[1:])
-    counts = metrics.confusion_counts(probabilities["infection"] > config.threshold, batch["mask"])
-    return counts, probabilities
+    masks = probabilities["infection"] > config.threshold
+    predictions = Predictions(
+      masks,
+      probabilities["infection"].astype(jnp.float16),
+      probabilities["lung"] > 0.5 if "lung" in probabilities else None,
+      {head: probabilities[head] for head in blocks.HEADS_OF_FILMS if head in probabilities},
+    )
+    return metrics.confusion_counts(masks, batch["mask"]), predictions
 
   return compilation.jit(eval_step, out_shardings=devices.replicated(mesh))
 
@@ -49,7 +56,6 @@ class Evaluator:
 
   def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh, films: Films):
     self.films = films
-    self._threshold = config.eval.threshold
     self._mesh = mesh
     self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
     self._eval_step = create_eval_step(model, config.eval, mesh)
@@ -65,8 +71,8 @@ class Evaluator:
     chosen = infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)]
     masks = self.films.masks[chosen]
     applied = self._apply(variables, self.films.images[chosen], masks)
-    found = [np.asarray(heads["infection"])[:num_real] for (_, heads), num_real in applied]
-    return pictures.panel(self.films.images[chosen], masks, np.concatenate(found) > self._threshold)
+    found = [np.asarray(predicted.masks)[:num_real] for (_, predicted), num_real in applied]
+    return pictures.panel(self.films.images[chosen], masks, np.concatenate(found))
 
   def predict(self, variables: Any, title: str, images: np.ndarray | None = None) -> Predictions:
     """What the network predicts for all films, or for other images, uint8 (N, h, w), in their place.
@@ -76,29 +82,20 @@ class Evaluator:
     images = self.films.images if images is None else images
     # A checkpoint's arrays lie on one device.
     variables = jax.device_put(jax.tree.map(np.asarray, variables), devices.replicated(self._mesh))
-    shape = self.films.masks.shape
-    masks, probabilities, lung_masks = np.empty(shape, bool), np.empty(shape, np.float16), None
-    of_films: dict[str, np.ndarray] = {}
-    done = 0
-    with tqdm(desc=title, total=len(self.films), unit="film", disable=None if title else True) as bar:
-      for (_, heads), num_real in self._apply(variables, images, self.films.masks):
-        found = {head: np.asarray(x)[:num_real] for head, x in heads.items()}
-        films = slice(done, done + num_real)
-        masks[films] = found["infection"] > self._threshold
-        probabilities[films] = found["infection"]
-        if "lung" in found:
-          lung_masks = np.empty(shape, bool) if lung_masks is None else lung_masks
-          lung_masks[films] = found["lung"] > 0.5
-        for head in blocks.HEADS_OF_FILMS:
-          if head in found:
-            of_films.setdefault(head, np.empty(shape[0], np.float32))[films] = found[head]
-        done = films.stop
+    found, done = None, 0
+    with tqdm(desc=title, total=len(images), unit="film", disable=None if title else True) as bar:
+      for (_, predicted), num_real in self._apply(variables, images, self.films.masks):
+        if found is None:
+          found = jax.tree.map(lambda x: np.empty((len(images), *x.shape[1:]), x.dtype), predicted)
+        for whole, part in zip(jax.tree.leaves(found), jax.tree.leaves(predicted), strict=True):
+          whole[done : done + num_real] = np.asarray(part)[:num_real]
+        done += num_real
         bar.update(num_real)
-    return Predictions(masks, probabilities, lung_masks, of_films)
+    return found
 
   def _apply(
     self, variables: Any, images: np.ndarray, masks: np.ndarray
-  ) -> Iterator[tuple[tuple[jax.Array, dict[str, jax.Array]], int]]:
+  ) -> Iterator[tuple[tuple[jax.Array, Predictions], int]]:
     """What the eval step returns for each batch, and how many films of the batch are real.
 
     The next batch is computed while the caller uses this one.

@@ -6,6 +6,7 @@ import logging
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import jax
 import numpy as np
 from PIL import Image
 
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 _SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Predictions:
   """What a system says of N films, in their order.
