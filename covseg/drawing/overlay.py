@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from covseg.drawing.pictures import PREDICTION_COLOR, TRUTH_COLOR
+from covseg.drawing.pictures import PREDICTION_COLOR, TRUTH_COLOR, outline
 
 _LONGEST_SIDE = 1024
 _SHORTEST_WIDTH = 384  # Narrower films are enlarged, so that the words have room.
@@ -34,22 +34,13 @@ def draw(film: np.ndarray, infection: np.ndarray, lungs: np.ndarray | None, line
   outlines = [(lungs, _LUNGS), (infection, _INFECTION)]
   for mask, color in outlines:
     if mask is not None:
-      picture[_outline(scaled(mask.astype(np.uint8), Image.Resampling.NEAREST) > 0)] = color
+      picture[outline(scaled(mask.astype(np.uint8), Image.Resampling.NEAREST) > 0)] = color
   words = [("infection", _INFECTION), *([("lungs", _LUNGS)] if lungs is not None else [])]
   footer = _footer(size[0], words, lines)
   image = Image.fromarray(np.concatenate([picture, footer]))
   greys = np.repeat(np.linspace(0, 255, _NUM_GREYS).astype(np.uint8)[:, None], 3, axis=1)
   image.putpalette(np.concatenate([greys, PREDICTION_COLOR[None], TRUTH_COLOR[None]]).tobytes())
   return image
-
-
-def _outline(mask: np.ndarray) -> np.ndarray:
-  """The inner border of a mask, bool (H, W), two pixels wide; the edge of the film is none."""
-  inner = mask
-  for _ in range(2):
-    padded = np.pad(inner, 1, mode="edge")
-    inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-  return mask & ~inner
 
 
 def _footer(width: int, legend: list[tuple[str, int]], lines: list[str]) -> np.ndarray:

@@ -42,11 +42,16 @@ def filled(film: np.ndarray, mask: np.ndarray, color: np.ndarray) -> np.ndarray:
 
 
 def outlined(film: np.ndarray, mask: np.ndarray, color: np.ndarray) -> np.ndarray:
-  """RGB film (H, W, 3) with the inner border of a mask drawn, two pixels wide."""
+  """RGB film (H, W, 3) with the outline of a mask drawn."""
+  drawn = film.copy()
+  drawn[outline(mask)] = color
+  return drawn
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+  """The inner border of a mask, bool (H, W), two pixels wide; the edge of the film is none."""
   inner = mask
   for _ in range(2):
-    padded = np.pad(inner, 1)
+    padded = np.pad(inner, 1, mode="edge")
     inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-  drawn = film.copy()
-  drawn[mask & ~inner] = color
-  return drawn
+  return mask & ~inner

@@ -61,6 +61,14 @@ def errors_in_plain_words(*kinds: type[Exception], status: int = 1) -> Iterator[
     message = error.args[0] if isinstance(error, KeyError | AttributeError) else error
     paragraph = " ".join(str(message).split())
     _exit(f"Error: {paragraph}", status)
+  except ModuleNotFoundError as error:
+    if os.environ.get("COVSEG_TRACEBACK"):
+      raise
+    _exit(
+      f"Error: the Python package {error.name} is missing in {sys.prefix}. In the project's folder, pip install -e . "
+      "installs what covseg needs.",
+      status,
+    )
   except Exception as error:
     if os.environ.get("COVSEG_TRACEBACK"):
       raise

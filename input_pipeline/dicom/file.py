@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import logging
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -121,11 +122,17 @@ def read(content: bytes) -> Any:
 
 def _is_subsampled_jpeg(data: bytes) -> bool:
   """Whether a JPEG stream has three components of different resolution."""
+  _, _, sampling = jpeg_header(data) or (0, 0, b"")
+  return len(sampling) == 3 and len(set(sampling)) > 1
+
+
+def jpeg_header(data: bytes) -> tuple[int, int, bytes] | None:
+  """Width, height, and how each component is sampled, in a JPEG or JPEG-LS stream; None where no header is found."""
   i = data.find(b"\xff\xd8\xff") + 2
-  while 1 < i < len(data) - 19:
+  while 1 < i < len(data) - 10:
     marker, length = data[i + 1], int.from_bytes(data[i + 2 : i + 4])
-    if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-      sampling = data[i + 11 : i + 20 : 3]
-      return data[i + 9] == 3 and len(set(sampling)) > 1
+    if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+      height, width, components = struct.unpack(">2HB", data[i + 5 : i + 10])
+      return width, height, data[i + 11 : i + 11 + 3 * components : 3]
     i += 2 + length
-  return False
+  return None

@@ -79,14 +79,8 @@ def _compressed_size(data: bytes) -> tuple[int, int, int] | None:
   if start >= 0 and len(data) >= start + 42:  # JPEG 2000: reference grid and its offset.
     x1, y1, x0, y0 = struct.unpack(">4I", data[start + 8 : start + 24])
     return x1 - x0, y1 - y0, int.from_bytes(data[start + 40 : start + 42])
-  i = data.find(b"\xff\xd8\xff") + 2
-  while 1 < i < len(data) - 10:
-    marker, length = data[i + 1], int.from_bytes(data[i + 2 : i + 4])
-    if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-      height, width = struct.unpack(">2H", data[i + 5 : i + 9])
-      return width, height, data[i + 9]
-    i += 2 + length
-  return None
+  found = file.jpeg_header(data)
+  return (found[0], found[1], len(found[2])) if found else None
 
 
 def _turn(dataset: Any) -> Turn:

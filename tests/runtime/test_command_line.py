@@ -1,0 +1,27 @@
+"""How commands tell of errors."""
+
+import pytest
+
+from covseg.runtime.command_line import UsageError, errors_in_plain_words
+
+
+@pytest.mark.parametrize(
+  ("error", "status", "message"),
+  [
+    (UsageError("--every=0 must be at least 1."), 2, "Error: --every=0 must be at least 1."),
+    (ValueError("two\nlines"), 1, "Error: two lines"),
+    (ModuleNotFoundError("No module named 'jax'", name="jax"), 1, "package jax is missing"),
+    (ZeroDivisionError("division by zero"), 1, "Internal error: ZeroDivisionError: division by zero"),
+  ],
+)
+def test_an_error_is_a_paragraph_and_a_status(capsys, error, status, message):
+  with pytest.raises(SystemExit) as ended, errors_in_plain_words():
+    raise error
+  assert ended.value.code == status
+  assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch):
+  monkeypatch.setenv("COVSEG_TRACEBACK", "1")
+  with pytest.raises(ModuleNotFoundError), errors_in_plain_words():
+    raise ModuleNotFoundError("No module named 'jax'", name="jax")
