@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
   dataset.name = "covid_qu_ex"
   # Where records are kept; empty for ~/tensorflow_datasets.
   dataset.data_dir = ""
-  # Folder of the downloaded archive; empty for downloads/manual under data_dir.
+  # Folder of the downloaded archive; empty for downloads/manual under data_dir, or where kagglehub leaves it.
   dataset.manual_dir = ""
   # covid: COVID-19 films only. all: Non-COVID and Normal films too. covid_normal, of covid_qu_ex: without the
   # Non-COVID films, whose lungs have opacities that no mask marks.

@@ -5,8 +5,7 @@ import contextlib
 import itertools
 import logging
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import flax.linen as nn
 import jax
@@ -174,15 +173,8 @@ def _train(
     for epoch in range(first_epoch, config.num_epochs):
       last_step = (epoch + 1) * num_steps
       state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
+      _check_finite(run, checkpoints, state, losses, epoch, num_steps)
       step = int(state.step)
-      if not _is_finite(losses) or not _is_finite(jax.tree.leaves(state.params)):
-        bad = int(np.argmin([*np.isfinite(losses), False]))  # Without such a loss, the update after the last one.
-        found = f"The loss became {losses[bad]}" if bad < len(losses) else "The weights became infinite or no numbers"
-        raise FloatingPointError(
-          f"{found} at step {epoch * num_steps + min(bad + 1, len(losses))} (epoch {epoch + 1}, "
-          f"learning rate {config.optimizer.learning_rate:g}). Of the checkpoints in {run.workdir.checkpoints}: "
-          f"{checkpoints.kept()} Try a smaller --config.optimizer.learning_rate in a new --workdir."
-        )
       counts = evaluator.count_pixels(state.variables())
       counts = list(itertools.takewhile(lambda _, step=step: not stop_asked(step), counts))
       if stop_asked(step):
@@ -205,8 +197,22 @@ def _train(
   return state
 
 
-def _is_finite(arrays: Iterable[Any]) -> bool:
-  return all(np.isfinite(np.asarray(array)).all() for array in arrays)
+def _check_finite(
+  run: Run, checkpoints: Checkpoints, state: TrainState, losses: list[float], epoch: int, num_steps: int
+) -> None:
+  """Raises FloatingPointError if a loss of an epoch, or a weight after it, is not finite."""
+  bad = next((i for i, loss in enumerate(losses) if not np.isfinite(loss)), None)
+  if bad is not None:
+    found = f"The loss became {losses[bad]}"
+  elif not all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves(state.params)):
+    found, bad = "A weight became infinite, or not a number,", len(losses) - 1
+  else:
+    return
+  raise FloatingPointError(
+    f"{found} at step {epoch * num_steps + bad + 1} (epoch {epoch + 1}, learning rate "
+    f"{run.config.optimizer.learning_rate:g}). Of the checkpoints in {run.workdir.checkpoints}: {checkpoints.kept()} "
+    "Try a smaller --config.optimizer.learning_rate in a new --workdir."
+  )
 
 
 def _start(
