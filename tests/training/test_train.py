@@ -211,8 +211,8 @@ def test_another_configuration_is_refused_by_its_fields(whole_run, tiny_config):
   assert (whole_run / "config.json").read_bytes() == before
 
 
-def test_a_configuration_from_before_a_field_came_goes_on_with_its_default(tiny_config, tmp_path):
-  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+def test_a_configuration_from_before_a_field_came_goes_on_with_its_default(whole_run, tiny_config, tmp_path):
+  shutil.copytree(whole_run, tmp_path / "run")
   path = tmp_path / "run" / "config.json"
   fields = json.loads(path.read_text())
   del fields["model"]["dtype"]
@@ -224,16 +224,17 @@ def test_a_configuration_from_before_a_field_came_goes_on_with_its_default(tiny_
       train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(tiny_config, tmp_path, monkeypatch):
-  tiny_config.num_epochs = 1
-  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
-  good = _state(tmp_path / "run", tiny_config, 3)
-  tiny_config.num_epochs = 2
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
+  whole_run, tiny_config, tmp_path, monkeypatch
+):
+  shutil.copytree(whole_run, tmp_path / "run")
+  good = _state(tmp_path / "run", tiny_config, 6)
+  tiny_config.num_epochs = 3
   not_finite = lambda *, logits, masks: logits.mean((1, 2, 3)) * np.nan  # noqa: E731
   monkeypatch.setitem(LOSSES, "bce", not_finite)
-  with pytest.raises(FloatingPointError, match=r"nan at step 4 .*rate 0\.001.* of step 3, is kept"):
+  with pytest.raises(FloatingPointError, match=r"nan at step 7 .*rate 0\.001.* of step 6, is kept"):
     train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
-  assert _same(good, _state(tmp_path / "run", tiny_config, 3))
+  assert _same(good, _state(tmp_path / "run", tiny_config, 6))
 
 
 def test_weights_that_are_not_finite_are_not_saved(tiny_config, tmp_path):
@@ -247,21 +248,22 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_config, tmp_path):
       assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
-def test_a_run_that_failed_before_its_first_checkpoint_is_begun_anew(tiny_config, tmp_path):
+def test_a_run_that_failed_before_its_first_checkpoint_is_begun_anew(tiny_config, tmp_path, monkeypatch):
+  monkeypatch.setattr(train, "_train_and_evaluate", lambda *_: None)
   workdir = Workdir(tmp_path / "run")
   other = tiny_config.copy_and_resolve_references()
   other.model.base_features = 4
   workdir.write_config(other)
   workdir.checkpoints.mkdir()
-  tiny_config.num_epochs = 1
   train.train_and_evaluate(tiny_config, str(workdir.path))
   assert workdir.read_config().model.base_features == 2
+  (workdir.checkpoints / "3").mkdir()
   with pytest.raises(ValueError, match="another configuration"):
     train.train_and_evaluate(other, str(workdir.path))
 
 
-def test_a_finished_run_is_evaluated_without_the_training_films(tiny_config, tmp_path, monkeypatch):
-  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+def test_a_finished_run_is_evaluated_without_the_training_films(whole_run, tiny_config, tmp_path, monkeypatch):
+  shutil.copytree(whole_run, tmp_path / "run")
   metrics = tmp_path / "run" / "evaluation" / "test" / "metrics.json"
   before = json.loads(metrics.read_text())
   metrics.unlink()
@@ -347,15 +349,14 @@ def test_a_folder_that_is_no_workdir_is_refused(tiny_config, tmp_path):
     train.train_and_evaluate(tiny_config, str(tmp_path / "file"))
 
 
-def test_a_path_is_no_pattern_and_no_list(tiny_config, tmp_path):
+def test_a_path_is_no_pattern_and_no_list(whole_run, tiny_config, tmp_path):
   workdir = tmp_path / "lr=[1e-3], *"
-  tiny_config.num_epochs = 1
-  train.train_and_evaluate(tiny_config, str(workdir))
-  trained = trained_model.load(str(workdir))
-  assert trained.step > 0
-  tiny_config.num_epochs = 2
+  shutil.copytree(whole_run, workdir)
+  assert trained_model.load(str(workdir)).step in (3, 6)
+  tiny_config.num_epochs = 3
   train.train_and_evaluate(tiny_config, str(workdir))  # It continues.
-  assert trained_model.load(str(workdir)).step in (trained.step, 2 * trained.step)
+  assert trained_model.load(str(workdir)).step in (3, 6, 9)
+  assert [line["epoch"] for line in _lines(workdir)] == [1, 2, 3]
 
 
 def test_a_workdir_is_for_one_process(tiny_config, tmp_path):
