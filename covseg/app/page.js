@@ -64,9 +64,10 @@ async function addLot(items, lot) {
     if (lot !== stopped) break;
     bar.value = i + 1;
   }
+  bar.hidden = true;
+  if (lot !== stopped) return;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   get("status").textContent = `${done} of ${items.length} ${items.length === 1 ? "film" : "films"} done in ${seconds} s`;
-  bar.hidden = true;
 }
 
 function addToGallery(film) {
