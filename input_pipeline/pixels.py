@@ -157,8 +157,13 @@ def to_mask(picture: Picture) -> np.ndarray:
   return values > white / 2
 
 
-def decode_mask(content: bytes) -> np.ndarray:
+def decode_mask(content: bytes, film: Picture | None = None) -> np.ndarray:
   """bool (H, W), upright, of the file of a mask; see `to_mask`.
+
+  Args:
+    content: of the file.
+    film: that the mask is of. A mask that names no orientation, and has the shape of the film as stored, was drawn on
+      that, and is turned as the film is.
 
   Raises:
     ValueError: as `decode` and `to_mask`, or its channels differ.
@@ -166,7 +171,9 @@ def decode_mask(content: bytes) -> np.ndarray:
   picture = decode(content)
   if any("colours" in remark for remark in picture.remarks):
     raise ValueError("is no mask: its colours differ; expected black and white")
-  return np.ascontiguousarray(picture.turn.apply(to_mask(picture)))
+  is_as_stored = film is not None and picture.turn == UPRIGHT and picture.values.shape == film.values.shape
+  turn = film.turn if is_as_stored else picture.turn
+  return np.ascontiguousarray(turn.apply(to_mask(picture)))
 
 
 def _is_transparent_in_part(image: Image.Image) -> bool:

@@ -55,25 +55,24 @@ def errors_in_plain_words(*kinds: type[Exception], status: int = 1) -> Iterator[
     yield
   except UsageError as error:
     _exit(f"Error: {error}", 2)
-  except (ValueError, OSError, FloatingPointError, *kinds) as error:
-    if os.environ.get("COVSEG_TRACEBACK"):
-      raise
-    message = error.args[0] if isinstance(error, KeyError | AttributeError) else error
-    paragraph = " ".join(str(message).split())
-    _exit(f"Error: {paragraph}", status)
-  except ModuleNotFoundError as error:
-    if os.environ.get("COVSEG_TRACEBACK"):
-      raise
-    _exit(
-      f"Error: the Python package {error.name} is missing in {sys.prefix}. In the project's folder, pip install -e . "
-      "installs what covseg needs.",
-      status,
-    )
   except Exception as error:
     if os.environ.get("COVSEG_TRACEBACK"):
       raise
-    paragraph = " ".join(f"{type(error).__name__}: {error}".split())
-    _exit(f"Internal error: {paragraph}. With COVSEG_TRACEBACK=1 the same command shows where it comes from.", status)
+    _exit(_in_plain_words(error, (ValueError, OSError, FloatingPointError, *kinds)), status)
+
+
+def _in_plain_words(error: Exception, kinds: tuple[type[Exception], ...]) -> str:
+  """What to say of an error; `kinds` are those that a user can mend."""
+  if isinstance(error, kinds):
+    message = error.args[0] if isinstance(error, KeyError | AttributeError) else error
+    return f"Error: {' '.join(str(message).split())}"
+  if isinstance(error, ModuleNotFoundError):
+    return (
+      f"Error: the Python package {error.name} is missing in {sys.prefix}. In the project's folder, pip install -e . "
+      "installs what covseg needs."
+    )
+  paragraph = " ".join(f"{type(error).__name__}: {error}".split())
+  return f"Internal error: {paragraph}. With COVSEG_TRACEBACK=1 the same command shows where it comes from."
 
 
 def _exit(paragraph: str, status: int) -> NoReturn:

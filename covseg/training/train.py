@@ -4,14 +4,12 @@ import concurrent.futures
 import contextlib
 import itertools
 import logging
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import numpy as np
 import optax
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from covseg.evaluation import evaluate, near_duplicates
@@ -27,6 +25,7 @@ from covseg.training.feeding import TakeSteps, create_take_steps
 from covseg.training.optimizers import create_optimizer
 from covseg.training.run import Run
 from covseg.training.run_log import RunLog
+from covseg.training.stopping import stop_on_signal
 from covseg.training.train_state import TrainState, create_train_state, shapes_of_train_state
 from covseg.workdir import Workdir
 from input_pipeline import datasets
@@ -70,7 +69,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   lock = contextlib.nullcontext()
   if devices.is_main_process():
     lock = only_process(workdir.lock_file, f"The workdir {workdir.path}")
-  with lock, _stop_on_signal() as stop_asked:
+  with lock, stop_on_signal() as stop_asked:
     if devices.is_main_process():
       workdir.write_config(config)
     _train_and_evaluate(run, readers, order, validation, stop_asked)
@@ -286,27 +285,3 @@ def _train_epoch(
   if running is not None:
     finish(running)
   return state
-
-
-@contextlib.contextmanager
-def _stop_on_signal() -> Iterator[Callable[[int], bool]]:
-  """Gives a function of a step that tells whether SIGTERM or SIGINT has come; a second one acts at once.
-
-  Of several processes, one alone must not stop. They are told at the same step that SIGTERM has come to
-  one of them, provided that they ask at every step; SIGINT acts as ever.
-  """
-  if jax.process_count() > 1:
-    yield multihost_utils.reached_preemption_sync_point
-    return
-  received = []
-
-  def note(number: int, _frame: object) -> None:
-    received.append(number)
-    signal.signal(number, previous[number])
-
-  previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-  try:
-    yield lambda _: bool(received)
-  finally:
-    for number, handler in previous.items():
-      signal.signal(number, handler)

@@ -197,19 +197,14 @@ def _read(file: pathlib.Path) -> tuple[Picture, np.ndarray]:
 
 
 def _mask(file: pathlib.Path | None, shape: tuple[int, int], film: Picture) -> io.BytesIO:
-  """PNG of a mask, upright; an empty one of a shape where there is no file.
-
-  A mask that names no orientation, and has the shape of the film as stored, was drawn on that, as `predict` does.
-  """
+  """PNG of the mask of a film, upright; an empty one of a shape where there is no file."""
   if file is None:
     return _png(np.zeros(shape, np.uint8))
   try:
-    mask = pixels.decode_mask(content := file.read_bytes())
-    if film.turn != UPRIGHT and mask.shape == film.values.shape and pixels.decode(content).turn == UPRIGHT:
-      mask = film.turn.apply(mask)
+    mask = pixels.decode_mask(file.read_bytes(), film)
   except ValueError as error:
     raise ValueError(f"{file} {error}.") from error
-  return _png(255 * np.ascontiguousarray(mask).astype(np.uint8))
+  return _png(255 * mask.astype(np.uint8))
 
 
 def _png(values: np.ndarray) -> io.BytesIO:

@@ -38,7 +38,7 @@ def test_a_run_goes_on_from_its_averages_bit_for_bit(recipe_run, tmp_path):
   with pytest.MonkeyPatch.context() as patch:
     import contextlib
 
-    patch.setattr(train, "_stop_on_signal", lambda: contextlib.nullcontext(stop_after_three_steps))
+    patch.setattr(train, "stop_on_signal", lambda: contextlib.nullcontext(stop_after_three_steps))
     train.train_and_evaluate(config, str(halves))
   train.train_and_evaluate(config, str(halves))
   whole, resumed = (trained_model.load(str(path)).variables for path in (recipe_run, halves))

@@ -30,12 +30,10 @@ class Wanted:
 
 def exist(folder: pathlib.Path, found: FoundFilm, wanted: Wanted, is_dicom: bool) -> bool:
   """Whether the results of a film are there."""
-  files = {kind: folder / kind / result_name(found.name) for kind in _kinds(wanted)}
-  if "segmentations" in files:
-    files["segmentations"] = _segmentation(folder, found)
-    if not is_dicom:
-      del files["segmentations"]
-  return all(file.exists() for file in files.values())
+  files = [folder / kind / result_name(found.name) for kind in _kinds(wanted) if kind != "segmentations"]
+  if wanted.segmentations and is_dicom:
+    files.append(_segmentation(folder, found))
+  return all(file.exists() for file in files)
 
 
 def check_free(folder: pathlib.Path, wanted: Wanted) -> None:

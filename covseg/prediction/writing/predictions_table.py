@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import pathlib
-import re
 import time
 from collections.abc import Iterable
 
@@ -74,13 +73,13 @@ class Journal:
 
   def is_free(self) -> bool:
     """Whether no earlier run has written here, but for other shards of the same number."""
-    names = {path.name for path in self._output.glob("*predictions*")} if self._output.is_dir() else set()
-    shard, _, count = self._shard.rpartition("-of-")
-    siblings = re.compile(rf"\.?predictions-\d+-of-{count}\.(csv|jsonl)") if shard else None
-    ours = {self._path.name, self.table.name}
-    return not any(
-      name in ours or (RESULT_TABLES.fullmatch(name) and not (siblings and siblings.fullmatch(name))) for name in names
-    )
+    count = self._shard.rpartition("-of-")[2]
+    for path in self._output.glob("*predictions*"):
+      if found := RESULT_TABLES.fullmatch(path.name):
+        shard = found[1] or found[2] or ""
+        if shard == self._shard or not count or not shard.endswith(f"-of-{count}"):
+          return False
+    return True
 
   def begin(self) -> None:
     """Creates the file, by which the folders of results are told from folders of other films."""
