@@ -115,6 +115,25 @@ def predict(trained: TrainedModel, mesh: Mesh, films: Films, title: str) -> Pred
   return Evaluator(trained.config, trained.network, mesh, films).predict(trained.variables, title)
 
 
+def evaluate_model(
+  trained: TrainedModel,
+  mesh: Mesh,
+  films: Films,
+  split: str,
+  folder: pathlib.Path,
+  validation: Films | None = None,
+  **further: Any,
+) -> None:
+  """Evaluates what a model predicts for the films of a split; `further` arguments are those of `evaluate`.
+
+  Where `validation`, other films, is given, the threshold of a second set of figures is chosen on them.
+  """
+  predictions = predict(trained, mesh, films, split)
+  on_validation = (validation, predict(trained, mesh, validation, "threshold")) if validation else None
+  origin = Origin(split, trained.config.eval.threshold, trained.name, trained.config, trained.step)
+  evaluate(films, predictions, origin, folder, validation=on_validation, **further)
+
+
 def evaluate(
   films: Films,
   predictions: Predictions,

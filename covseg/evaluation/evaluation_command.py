@@ -83,27 +83,18 @@ def run(request: Request) -> None:
   if unknown:
     raise UsageError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
   duplicates = near_duplicates.read(request.duplicates or builder, films.ids, request.split)
+  further = {"near_duplicates": duplicates, "chosen_films": request.chosen_films}
   if trained:
     mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
     changed = _changed_films(builder, trained, mesh, request)
-    found = evaluate.predict(trained, mesh, films, request.split)
-    on_validation = (validation, evaluate.predict(trained, mesh, validation, "threshold")) if validation else None
-    origin = Origin(request.split, config.eval.threshold, trained.name, config, trained.step)
+    evaluate.evaluate_model(
+      trained, mesh, films, request.split, _folder(request), validation, changed=changed, **further
+    )
   else:
     source = pathlib.Path(request.predictions).expanduser()
-    found, on_validation = predictions.read_folder(source, films, request.threshold), None
+    found = predictions.read_folder(source, films, request.threshold)
     threshold = None if found.probabilities is None else request.threshold
-    origin, changed = Origin(request.split, threshold, str(source), config), {}
-  evaluate.evaluate(
-    films,
-    found,
-    origin,
-    _folder(request),
-    validation=on_validation,
-    near_duplicates=duplicates,
-    chosen_films=request.chosen_films,
-    changed=changed,
-  )
+    evaluate.evaluate(films, found, Origin(request.split, threshold, str(source), config), _folder(request), **further)
 
 
 def _check(request: Request) -> None:

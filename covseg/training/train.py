@@ -13,7 +13,6 @@ import optax
 from ml_collections import ConfigDict
 
 from covseg.evaluation import evaluate, near_duplicates
-from covseg.evaluation.assessment import Origin
 from covseg.evaluation.protocols import summarize
 from covseg.models import create_model
 from covseg.runtime import compilation, devices
@@ -95,14 +94,15 @@ def _train_and_evaluate(
     logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
   films = load_films(readers["test"]) if split == "test" else validation
   trained = TrainedModel(str(run.workdir.path), config, run.model, best.variables(), int(best.step))
-  predictions = evaluate.predict(trained, mesh, films, split)
-  on_validation = None
-  if split == "test":
-    on_validation = validation, evaluate.predict(trained, mesh, validation, "threshold")
-  origin = Origin(split, config.eval.threshold, trained.name, config, trained.step)
   duplicates = near_duplicates.read(readers[split].builder, films.ids, split)
-  evaluate.evaluate(
-    films, predictions, origin, run.workdir.evaluation(split), validation=on_validation, near_duplicates=duplicates
+  evaluate.evaluate_model(
+    trained,
+    mesh,
+    films,
+    split,
+    run.workdir.evaluation(split),
+    validation=validation if split == "test" else None,
+    near_duplicates=duplicates,
   )
 
 
