@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg.runtime.command_line import did_you_mean
+from covseg.runtime.command_line import UsageError, did_you_mean
 
 # Fields that may change between the start of a run and its resumption: they say where things are, or how they
 # are measured, but do not change what is trained. So may num_epochs where the rate is constant.
@@ -59,12 +59,12 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
     fields: those that may be set.
 
   Raises:
-    ValueError: there is no such field, or the value is not of its type.
+    UsageError: there is no such field, or the value is not of its type.
   """
   field, _, text = change.partition("=")
   fields = list(fields)
   if field not in fields:
-    raise ValueError(f"--set {change}: {field} is not one of {', '.join(fields)}{did_you_mean(field, fields)}.")
+    raise UsageError(f"--set {change}: {field} is not one of {', '.join(fields)}{did_you_mean(field, fields)}.")
   *parents, name = field.split(".")
   section = config
   for parent in parents:
@@ -79,7 +79,7 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
     section[name] = value
   except (KeyError, SyntaxError, TypeError, ValueError) as error:
     kind = type(section[name]).__name__
-    raise ValueError(f"--set {change}: {text!r} is not a value of {field}, which takes a {kind}.") from error
+    raise UsageError(f"--set {change}: {text!r} is not a value of {field}, which takes a {kind}.") from error
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:

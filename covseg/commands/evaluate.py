@@ -23,17 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument("--films", default="", help="ids of films, separated by commas, for a figure of their own")
   parser.add_argument(
-    "--robustness", action="store_true", help="evaluate films of worse quality, too, which takes 31 times as long"
+    "--robustness",
+    action="store_true",
+    help="evaluate films under 30 image corruptions, too, which takes 31 times as long",
   )
   parser.add_argument(
     "--shortcuts", action="store_true", help="evaluate films with the lungs blacked out, and the lungs alone, too"
   )
-  parser.add_argument("--every", type=int, default=1, help="with these two: change every N-th film only")
+  parser.add_argument(
+    "--every", type=int, default=1, help="with --robustness or --shortcuts: change only every N-th film"
+  )
   parser.add_argument(
     "--reference", help="with --robustness: folder of another model's evaluation, to give errors relative to it"
   )
   parser.add_argument(
-    "--output", help="folder of the results; default: evaluation/SPLIT in the workdir or the folder of masks"
+    "--output",
+    help="folder of the results; default: evaluation/SPLIT in the workdir or the folder of masks, for other models "
+    "evaluation/MODEL/SPLIT here",
   )
 
 

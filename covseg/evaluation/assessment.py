@@ -23,7 +23,7 @@ class Assessment:
 
   Attributes:
     summary: what metrics.json holds.
-    table: the columns of per_image.csv, N values each; None where one cannot be told.
+    table: the columns of per_image.csv, N values each; None where one is undefined.
   """
 
   summary: dict[str, Any]
@@ -58,7 +58,7 @@ class ChosenThreshold:
 
 
 def choose_threshold(films: Films, predictions: Predictions, split: str) -> ChosenThreshold | None:
-  """The threshold with the highest mean Dice per image; None where it cannot be told."""
+  """The threshold with the highest mean Dice per image; None where it is undefined."""
   if predictions.probabilities is None:
     return None
   pixels = calibration.histograms(predictions.probabilities, films.masks, None)
@@ -76,7 +76,7 @@ def assess(
 
   Args:
     films: N films.
-    predictions: what the system says of them.
+    predictions: the system's predictions for them.
     chosen_threshold: a threshold that a second set of figures is given for; None for no such set.
     near_duplicates: bool (N,), the films that resemble a training film; None where it is not known.
   """

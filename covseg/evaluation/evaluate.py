@@ -130,8 +130,12 @@ def evaluate_model(
   """
   predictions = predict(trained, mesh, films, split)
   on_validation = (validation, predict(trained, mesh, validation, "threshold")) if validation else None
-  origin = Origin(split, trained.config.eval.threshold, trained.name, trained.config, trained.step)
-  evaluate(films, predictions, origin, folder, validation=on_validation, **further)
+  evaluate(films, predictions, origin_of(trained, split), folder, validation=on_validation, **further)
+
+
+def origin_of(trained: TrainedModel, split: str) -> Origin:
+  """The origin of what a model predicts for the films of a split."""
+  return Origin(split, trained.config.eval.threshold, trained.name, trained.config, trained.step)
 
 
 def evaluate(

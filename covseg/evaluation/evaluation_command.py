@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg.evaluation import evaluate, near_duplicates, predictions, robustness, shortcuts
+from covseg.evaluation import evaluate, near_duplicates, predictions, results, robustness, shortcuts
 from covseg.evaluation.assessment import Origin
 from covseg.runtime import compilation, devices
 from covseg.runtime.command_line import UsageError
@@ -83,35 +83,39 @@ def run(request: Request) -> None:
   if unknown:
     raise UsageError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
   duplicates = near_duplicates.read(request.duplicates or builder, films.ids, request.split)
+  folder = _folder(request)
+  folder.mkdir(parents=True, exist_ok=True)  # An error before the work, not after it.
   further = {"near_duplicates": duplicates, "chosen_films": request.chosen_films}
   if trained:
+    measured = [name for name in ("robustness", "shortcuts") if getattr(request, name)]
+    kept = results.kept(folder, evaluate.origin_of(trained, request.split), films.ids, measured)
     mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
-    changed = _changed_films(builder, trained, mesh, request)
-    evaluate.evaluate_model(
-      trained, mesh, films, request.split, _folder(request), validation, changed=changed, **further
-    )
+    changed = kept | _changed_films(builder, trained, mesh, request)
+    evaluate.evaluate_model(trained, mesh, films, request.split, folder, validation, changed=changed, **further)
   else:
     source = pathlib.Path(request.predictions).expanduser()
     found = predictions.read_folder(source, films, request.threshold)
     threshold = None if found.probabilities is None else request.threshold
-    evaluate.evaluate(films, found, Origin(request.split, threshold, str(source), config), _folder(request), **further)
+    evaluate.evaluate(films, found, Origin(request.split, threshold, str(source), config), folder, **further)
 
 
 def _check(request: Request) -> None:
   """Raises UsageError for what cannot work, or would have no effect."""
   changes_films = request.robustness or request.shortcuts
   if request.predictions is not None and changes_films:
-    raise UsageError("--robustness and --shortcuts change films, which takes a model to predict for them: --model.")
+    raise UsageError("--robustness and --shortcuts need --model: the changed films have to be predicted.")
   if request.predictions is not None and request.changes:
-    raise UsageError(f"--set {request.changes[0]} is of how a model predicts, and has no effect on --predictions.")
+    raise UsageError(f"--set {request.changes[0]} changes how a model predicts; --predictions has no model.")
   if request.threshold is not None and not 0 < request.threshold < 1:
     raise UsageError(f"--threshold={request.threshold} must lie between 0 and 1.")
+  if request.duplicates is not None and request.split == "train":
+    raise UsageError("--duplicates names films that resemble training films, and has no effect on --split=train.")
   if request.every < 1:
     raise UsageError(f"--every={request.every} must be at least 1.")
   if request.every > 1 and not changes_films:
-    raise UsageError("--every is of --robustness and --shortcuts, and has no effect without them.")
+    raise UsageError("--every needs --robustness or --shortcuts.")
   if request.reference is not None and not request.robustness:
-    raise UsageError("--reference is of --robustness, and has no effect without it.")
+    raise UsageError("--reference needs --robustness.")
 
 
 def _changed_films(

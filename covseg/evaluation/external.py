@@ -190,6 +190,9 @@ def _rows(path: pathlib.Path) -> list[dict[str, str]]:
   """
   try:
     header, *lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""))) or [[]]
+  except FileNotFoundError as error:
+    hint = " After predict --shard, run it with --resume and without --shard to write that table."
+    raise ValueError(f"{path} does not exist.{hint if path.name == 'predictions.csv' else ''}") from error
   except (UnicodeDecodeError, csv.Error) as error:
     raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from error
   names = [name.strip().lower() for name in header]

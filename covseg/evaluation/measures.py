@@ -37,7 +37,9 @@ MEASURES = {
   "dice": Measure("Dice", of_counts=metrics.dice),
   "iou": Measure("IoU", of_counts=metrics.iou),
   "pixel_accuracy": Measure("Pixel accuracy", of_counts=metrics.pixel_accuracy),
-  "pixel_accuracy_all_background": Measure("that of an empty map", of_counts=metrics.pixel_accuracy_all_background),
+  "pixel_accuracy_all_background": Measure(
+    "Pixel accuracy of an empty mask", of_counts=metrics.pixel_accuracy_all_background
+  ),
   "precision": Measure("Precision", of_counts=metrics.precision),
   "recall": Measure("Recall", of_counts=metrics.recall),
   "hd95_px": Measure("HD95 [px]", 1, of_borders=BorderDistances.hd95_px, pooled=surface.pooled_hd95),

@@ -1,9 +1,10 @@
-"""What a system says of the films of a split, and how another system's masks are read from a folder."""
+"""A system's predictions for the films of a split, and how another system's masks are read from a folder."""
 
 import concurrent.futures
 import dataclasses
 import logging
 import pathlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -22,7 +23,7 @@ _SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-  """What a system says of N films, in their order.
+  """A system's predictions for N films, in their order.
 
   Attributes:
     masks: bool (N, H, W), True where infected.
@@ -95,9 +96,11 @@ def _files_of_films(folder: pathlib.Path, ids: Sequence[str]) -> list[pathlib.Pa
   if not folder.is_dir():
     raise ValueError(f"--predictions={folder} is no folder.")
   pictures = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
-  found = {path.stem: path for path in pictures}
+  # As the ids of `folder`: systems write umlauts in two ways.
+  names = [unicodedata.normalize("NFC", path.stem) for path in pictures]
+  found = dict(zip(names, pictures, strict=True))
   wanted = set(ids)
-  twice = _some(pictures, [path.stem in wanted and found[path.stem] != path for path in pictures])
+  twice = _some(pictures, [name in wanted and found[name] != path for name, path in zip(names, pictures, strict=True)])
   if twice:
     raise ValueError(f"{twice} in {folder} are of films that have another file there, too; each film needs one.")
   if not found:

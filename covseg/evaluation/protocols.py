@@ -18,7 +18,7 @@ def summarize(
   """Every protocol, with its measures and their intervals.
 
   - per_image: the mean over films with an infection (on COVID-QU-Ex: the COVID-19 films);
-  - pooled: all pixels, and all borders, of those films counted together;
+  - pooled: all pixels, and all borders, of those films counted together; None where there is no such film;
   - with_negatives: the mean over all films, where empty on empty counts as 1, with image-level
     sensitivity and specificity of any infected pixel, and the area under the ROC curve of the predicted
     infected area; None where every film has an infection;
@@ -44,7 +44,7 @@ def summarize(
     deduplicated = {"num_left_out": len(infected) - len(left), **mean_over(left)}
   return {
     "per_image": mean_over(infected),
-    "pooled": _pooled(counts[infected], _of(borders, infected), resamples),
+    "pooled": _pooled(counts[infected], _of(borders, infected), resamples) if len(infected) else None,
     "with_negatives": None if len(infected) == len(counts) else _with_negatives(counts, borders, resamples),
     "deduplicated": deduplicated,
     "by_infected_area": [

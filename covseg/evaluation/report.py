@@ -118,7 +118,7 @@ def _origin(origin: Origin) -> str:
   lines = "\n".join(f"{name}: {value}" for name, value in environment.items())
   step = "" if origin.step is None else f", after {origin.step} updates"
   return (
-    f"<p>Predictions of {_text(origin.name)}{step}, made into this report by</p>"
+    f"<p>Predictions of {_text(origin.name)}{step}. This report was made by</p>"
     f"<pre tabindex='0'>{_text(shlex.join(['python', *sys.orig_argv[1:]]))}</pre>"
     f"<details><summary>Environment</summary><pre tabindex='0'>{_text(lines)}</pre></details>"
     "<details><summary>Configuration</summary><pre tabindex='0'>"

@@ -7,7 +7,7 @@ from covseg.evaluation.measures import MEASURES
 from covseg.evaluation.robustness import CHANGES
 from covseg.evaluation.shortcuts import PANELS
 
-_OF_FILMS = {"sensitivity": ("Sensitivity", 3), "specificity": ("Specificity", 3), "auc": ("AUC", 3)}
+_OF_FILMS = {"sensitivity": "Sensitivity", "specificity": "Specificity", "auc": "AUC"}
 _PROTOCOLS = {
   "per_image": ("Per image", "mean over films with an infection"),
   "pooled": ("Pooled", "all pixels of those films"),
@@ -71,9 +71,9 @@ def _protocol_table(found: Mapping[str, Any], title: str) -> str:
   tables = _table(title, ["Protocol", "Films", *measures, "One mask empty", "Both empty"], cells)
   negatives = found["with_negatives"]
   if negatives:
-    cells = [_with_interval(negatives, key, decimals) for key, (_, decimals) in _OF_FILMS.items()]
-    headings = ["Films", *(heading for heading, _ in _OF_FILMS.values())]
-    tables += _table(f"Infection or none: {title[0].lower()}{title[1:]}", headings, [["All films", *cells]])
+    cells = [_with_interval(negatives, key, 3) for key in _OF_FILMS]
+    title = f"Infection or none: {title[0].lower()}{title[1:]}"
+    tables += _table(title, ["Films", *_OF_FILMS.values()], [["All films", *cells]])
   return tables
 
 
@@ -97,7 +97,7 @@ def calibration(summary: Mapping[str, Any]) -> str:
 def severity(summary: Mapping[str, Any]) -> str:
   found = summary["severity"]
   if not found:
-    return "<p>Neither the dataset nor the network tells where the lungs are.</p>"
+    return "<p>Neither the dataset nor the network has lung masks.</p>"
   cells = [
     [
       _PARTS.get(part) or part.replace("_", " ").capitalize(),
@@ -106,7 +106,7 @@ def severity(summary: Mapping[str, Any]) -> str:
     ]
     for part, row in found["parts"].items()
   ]
-  title = "Infected percent of the lung, predicted against true, in points"
+  title = "Infected percent of the lung, predicted against true, in percentage points"
   lungs = {"stored": "the dataset's lung masks", "predicted": "the lungs that the network predicts"}
   true, predicted = (lungs[found["lungs"][kind]] for kind in ("truth", "prediction"))
   return _table(title, ["Part", "Films", *(heading for heading, _ in _AGREEMENT.values())], cells) + (
@@ -124,11 +124,13 @@ def robustness(summary: Mapping[str, Any]) -> str:
   for row in found["changes"]:
     unit = CHANGES[row["change"]][0]
     rows.append((f"{_words(row['change'])}, {row['severity']:.3g} {unit}", row))
-  some = "" if found["every"] == 1 else f", every {found['every']}. film"
-  tables = _changed_films(f"Films of worse quality, per image{some}", "Change", rows)
+  some = "" if found["every"] == 1 else f", 1 film in {found['every']}"
+  tables = _changed_films(f"Robustness to image corruptions, per image{some}", "Change", rows)
   if found["relative_error"]:
     cells = [[_words(name), _number(value, 3)] for name, value in found["relative_error"].items()]
-    tables += _table("1 - Dice over that of the reference", ["Change", "Relative error"], cells)
+    tables += _table(
+      "Corruption error: 1 - Dice, relative to that of the reference", ["Change", "Corruption error"], cells
+    )
   return tables
 
 
@@ -173,4 +175,4 @@ def _with_interval(row: Mapping[str, Any], key: str, decimals: int) -> str:
 
 
 def _number(value: float | None, decimals: int) -> str:
-  return "not known" if value is None else f"{value:.{decimals}f}"
+  return "undefined" if value is None else f"{value:.{decimals}f}"

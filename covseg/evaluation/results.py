@@ -5,13 +5,14 @@ import io
 import json
 import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from covseg.evaluation import figures, report
 from covseg.evaluation.assessment import Assessment, Origin, empty_and_full, headline
 from covseg.evaluation.predictions import Predictions
-from covseg.workdir import Workdir, no_formula, write_whole
+from covseg.runtime.command_line import UsageError
+from covseg.workdir import Workdir, from_no_formula, no_formula, write_whole
 from input_pipeline.films import Films
 
 logger = logging.getLogger(__name__)
@@ -30,26 +31,22 @@ def write(
   Args:
     folder: where to.
     films: what was evaluated on.
-    predictions: what a system says of them.
+    predictions: a system's predictions for them.
     assessment: what has been measured.
     origin: where the predictions come from.
     chosen_films: ids of films for a figure of their own.
   """
-  summary = {
-    "split": origin.split,
-    "threshold": origin.threshold,
-    "step": origin.step,
-    "eval": origin.config.eval.to_dict(),
-    **assessment.summary,
-  }
-  (folder / "metrics.json").unlink(missing_ok=True)  # An old one must not vouch for new files.
+  summary = {**_settings(origin), **assessment.summary}
+  # Of an earlier evaluation: it must not vouch for new files, nor leave figures among them.
+  for old in (folder / "metrics.json", *(folder / "figures").glob("*")):
+    old.unlink(missing_ok=True)
   write_whole(folder / "per_image.csv", _csv(assessment.table))
   print(headline(summary))
   told = empty_and_full(summary, len(films))
   if told:
     logger.warning(told)
 
-  pictures = figures.draw(assessment, films, predictions.masks, _history(origin.name), chosen_films)
+  pictures = figures.draw(assessment, films, predictions.masks, Workdir(origin.name).read_metrics(), chosen_films)
   for picture in pictures:
     write_whole(folder / "figures" / f"{picture.name}.png", picture.png)
     write_whole(folder / "figures" / f"{picture.name}.svg", picture.svg)
@@ -60,6 +57,40 @@ def write(
   print(f"All of this evaluation is in {folder}; to read it, open {folder / 'report.html'}")
 
 
+def kept(folder: pathlib.Path, origin: Origin, ids: Sequence[str], measured: Collection[str]) -> dict[str, Any]:
+  """{"robustness": ..., "shortcuts": ...} of an earlier evaluation in a folder, as far as they are not measured anew.
+
+  Raises:
+    UsageError: the earlier evaluation is of other films or has other settings, so they would be lost.
+  """
+  try:
+    earlier = json.loads((folder / "metrics.json").read_text())
+    with (folder / "per_image.csv").open(newline="") as file:
+      earlier_ids = [from_no_formula(row["id"]) for row in csv.DictReader(file)]
+  except (OSError, ValueError):
+    return {}
+  found = {name: earlier[name] for name in ("robustness", "shortcuts") if earlier.get(name) and name not in measured}
+  other = [name for name, value in _settings(origin).items() if earlier.get(name) != value]
+  other += ["films"] if earlier_ids != list(ids) else []
+  if found and other:
+    raise UsageError(
+      f"{folder} holds an evaluation with --{' and --'.join(found)} and other settings ({', '.join(other)}), which "
+      "this one would replace. Name another folder with --output, or delete that one."
+    )
+  return found
+
+
+def _settings(origin: Origin) -> dict[str, Any]:
+  return {
+    "split": origin.split,
+    "model": origin.name,
+    "dataset": {name: origin.config.dataset[name] for name in ("name", "cohort")},
+    "threshold": origin.threshold,
+    "step": origin.step,
+    "eval": origin.config.eval.to_dict(),
+  }
+
+
 def _csv(table: dict[str, Sequence[Any]]) -> str:
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
@@ -67,8 +98,3 @@ def _csv(table: dict[str, Sequence[Any]]) -> str:
   for row in zip(*table.values(), strict=True):
     writer.writerow([f"{value:.6f}" if isinstance(value, float) else no_formula(value) for value in row])
   return text.getvalue()
-
-
-def _history(name: str) -> list[dict[str, Any]]:
-  """The lines of metrics.jsonl of the run in a workdir; none where there is no such file."""
-  return Workdir(name).read_metrics()

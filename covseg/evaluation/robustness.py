@@ -1,4 +1,4 @@
-"""What a model does with films of worse quality: `python -m covseg evaluate --robustness`.
+"""A model's robustness to image corruptions: `python -m covseg evaluate --robustness`.
 
 Each film is changed at the size of the comparison, before it is scaled to the network, as noise, compression and
 exposure differ between hospitals. Seeded: the same films are changed in the same way in every run. After ImageNet-C
@@ -127,9 +127,9 @@ def assess(
 
 
 def relative_error(found: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
-  """1 - Dice under each change, its severities summed, over that of a reference model; and their mean.
+  """The corruption error of each change, 1 - Dice over all severities relative to a reference model; and their mean.
 
-  Equation 1 of Hendrycks and Dietterich (2019): under 1, the model is the better one.
+  Equation 1 of Hendrycks and Dietterich (2019), with 1 - Dice as the error. Below 1, the model is better.
   """
 
   def errors(of: Mapping[str, Any], name: str) -> float:
@@ -143,8 +143,7 @@ def check_reference(reference: Mapping[str, Any], images: np.ndarray) -> None:
   """Raises ValueError if a reference, of `assess`, has other changes, or other films than these, uint8 (N, H, W)."""
   changes = [(row["change"], row["severity"]) for row in reference["changes"]]
   films = len(images), _crc32(images)
-  # Evaluations of earlier versions do not have the checksum.
-  if changes != _planned() or (reference["clean"]["films"], reference.get("films_crc32", films[1])) != films:
+  if changes != _planned() or (reference["clean"]["films"], reference.get("films_crc32")) != films:
     raise ValueError("The reference was evaluated under other changes, or on other films (--split, --cohort, --every).")
 
 

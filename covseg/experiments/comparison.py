@@ -20,6 +20,13 @@ from covseg.evaluation import statistics
 from covseg.models import create_model, shapes_of
 from covseg.workdir import Workdir
 
+# What the paper's table says of these networks on COVID-QU-Ex: Dice and IoU.
+_PAPER = {
+  "unet_baseline": (0.55, 0.41),
+  "unet_plus_plus": (0.62, 0.48),
+  "attention_unet": (0.64, 0.50),
+  "unet": (0.60, 0.45),
+}
 METRICS = ("dice", "iou", "pixel_accuracy")
 _RESAMPLES = 9999
 # Fields in which the runs of one row may differ.
@@ -70,6 +77,7 @@ class Row:
     minutes: training of a run, in the mean; None where a log does not say.
     estimates: of each metric.
     p_value: of the difference in Dice from the first row; None in that.
+    paper: Dice and IoU that the paper has for the network; None for other networks, and on other datasets.
   """
 
   name: str
@@ -80,6 +88,7 @@ class Row:
   minutes: float | None
   estimates: dict[str, Estimate]
   p_value: float | None
+  paper: tuple[float, float] | None
 
 
 def find_runs(folders: Sequence[str]) -> list[pathlib.Path]:
@@ -174,18 +183,20 @@ def table(runs: Sequence[Evaluated]) -> list[Row]:
     group = list(by_seed.values())
     scores = {metric: np.stack([_in_order(run, metric, order) for run in group]) for metric in METRICS}
     dice = scores["dice"].mean(axis=0)
-    parameters, gflops = cost(group[0].config)
+    config = group[0].config
+    parameters, gflops = cost(config)
     seconds = [run.seconds for run in group]
     rows.append(
       Row(
         name if names.count(name) == 1 else str(group[0].path),
-        group[0].config.model.name,
+        config.model.name,
         len(group),
         parameters,
         gflops,
         None if None in seconds else float(np.mean(seconds)) / 60,
         {metric: estimate(values) for metric, values in scores.items()},
         None if reference is None else p_value(dice, reference),
+        _PAPER.get(config.model.name) if config.dataset.name == "covid_qu_ex" else None,
       )
     )
     reference = dice if reference is None else reference

@@ -6,13 +6,6 @@ from collections.abc import Sequence
 
 from covseg.experiments.comparison import Estimate, Row
 
-# What the paper's table says of these networks: Dice and IoU.
-PAPER = {
-  "unet_baseline": (0.55, 0.41),
-  "unet_plus_plus": (0.62, 0.48),
-  "attention_unet": (0.64, 0.50),
-  "unet": (0.60, 0.45),
-}
 _HEADINGS = (
   "run",
   "seeds",
@@ -28,8 +21,8 @@ _HEADINGS = (
 )
 _EXPLANATION = (
   "Mean ± standard deviation over seeds [95 % bootstrap interval over films, of the mean of the seeds]; p: "
-  "two-sided paired permutation test of Dice against the first row. GFLOPs are of one image, forward. "
-  "The paper's columns quote it, for 583 test films and other training."
+  "two-sided paired permutation test of Dice against the first row, not corrected for several comparisons. GFLOPs "
+  "are of one image, forward. The paper's columns quote it, for 583 test films of COVID-QU-Ex and other training."
 )
 
 
@@ -79,7 +72,7 @@ def comma_separated(rows: Sequence[Row]) -> str:
         f"{name}_low": value.low,
         f"{name}_high": value.high,
       }
-    paper_dice, paper_iou = PAPER.get(row.network, (None, None))
+    paper_dice, paper_iou = row.paper or (None, None)
     records.append({**record, "p_value": row.p_value, "paper_dice": paper_dice, "paper_iou": paper_iou})
   table = io.StringIO()
   writer = csv.DictWriter(table, list(records[0]), lineterminator="\n")
@@ -89,7 +82,6 @@ def comma_separated(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-  paper = PAPER.get(row.network)
   return [
     row.name,
     str(row.num_seeds),
@@ -98,8 +90,7 @@ def _cells(row: Row) -> list[str]:
     "" if row.minutes is None else f"{row.minutes:.1f}",
     *map(_estimate, row.estimates.values()),
     "" if row.p_value is None else f"{row.p_value:.4f}",
-    *(f"{value:.2f}" for value in paper or ()),
-    *([""] * (0 if paper else 2)),
+    *(["", ""] if row.paper is None else [f"{value:.2f}" for value in row.paper]),
   ]
 
 

@@ -28,7 +28,7 @@ def check(config: ConfigDict) -> None:
   if not 0 < config.eval.threshold < 1:
     raise ValueError(f"eval.threshold={config.eval.threshold} must lie between 0 and 1.")
   if config.eval.match_levels and not config.eval.flip:
-    raise ValueError("eval.match_levels is of mirror images, and has no effect without eval.flip.")
+    raise ValueError("eval.match_levels needs eval.flip=True.")
   for field, head in _HEAD_OF.items():
     if config.eval[field] and head not in config.model.heads:
       raise ValueError(f"eval.{field} needs a network with the head {head!r}; see model.heads.")

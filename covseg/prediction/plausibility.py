@@ -1,4 +1,4 @@
-"""Warnings about what does not look like a frontal chest film, which a network answers all the same."""
+"""Warnings about what does not look like a frontal chest film, for which a network still gives a mask."""
 
 import numpy as np
 

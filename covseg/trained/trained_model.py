@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from covseg import configuration
 from covseg.models import create_model, inference, shapes_of
 from covseg.models.ensemble import Ensemble
+from covseg.runtime.command_line import UsageError
 from covseg.trained import model_files
 from covseg.trained.checkpoints import Checkpoints
 from covseg.workdir import Workdir
@@ -76,7 +77,7 @@ def load(name: str, changes: Sequence[str] = ()) -> TrainedModel:
       there is no such field or value.
   """
   first, *others = map(_load, names_of(name))
-  first = _change(first, changes)
+  first = _change(first, changes) if changes else first
   return ensemble(name, [first, *others]) if others else first
 
 
@@ -99,7 +100,10 @@ def _change(trained: TrainedModel, changes: Sequence[str]) -> TrainedModel:
     configuration.override(config, change, [*(f"eval.{name}" for name in config.eval), "model.prune_to"])
   if trained.config.eval.flip and not config.eval.flip:
     config.eval.match_levels = 0.0  # It is of mirror images.
-  return trained.with_config(config)
+  try:
+    return trained.with_config(config)
+  except ValueError as error:
+    raise UsageError(f"--set {', '.join(changes)}: {error}") from error
 
 
 def ensemble(name: str, models: Sequence[TrainedModel]) -> TrainedModel:

@@ -66,6 +66,8 @@ def test_near_duplicates_and_chosen_films_are_taken_by_name(whole_run, tmp_path)
   found = _metrics(folder)
   assert found["deduplicated"]["num_images"] == found["per_image"]["num_images"] - 1
   assert (folder / "figures" / "cases_chosen.svg").exists()
+  run(Request("test", str(whole_run), output=str(folder)))
+  assert not (folder / "figures" / "cases_chosen.svg").exists()  # It is no part of this evaluation.
   with pytest.raises(ValueError, match="test has no such film"):
     run(Request("test", str(whole_run), chosen_films=["covid_0"], output=str(folder)))
   duplicates.write_text("a,b\n")
@@ -85,16 +87,17 @@ def test_what_is_not_there_is_named(whole_run, tmp_path):
   ("fields", "message"),
   [
     ({"model": "x", "every": 0, "robustness": True}, "--every=0 must be at least 1"),
-    ({"model": "x", "every": 3}, "--every is of --robustness"),
-    ({"model": "x", "reference": "y", "shortcuts": True}, "--reference is of --robustness"),
-    ({"predictions": "x", "changes": ["eval.flip=True"]}, "no effect on --predictions"),
+    ({"model": "x", "every": 3}, "--every needs --robustness"),
+    ({"model": "x", "reference": "y", "shortcuts": True}, "--reference needs --robustness"),
+    ({"predictions": "x", "changes": ["eval.flip=True"]}, "--predictions has no model"),
+    ({"model": "x", "split": "train", "duplicates": "y"}, "no effect on --split=train"),
     ({"predictions": "x", "threshold": 5.0}, "--threshold=5.0 must lie between 0 and 1"),
-    ({"predictions": "x", "shortcuts": True}, "takes a model"),
+    ({"predictions": "x", "shortcuts": True}, "need --model"),
   ],
 )
 def test_what_cannot_work_or_has_no_effect_is_refused_before_anything_is_read(fields, message):
   with pytest.raises(ValueError, match=message):
-    run(Request("validation", **fields))
+    run(Request(**{"split": "validation", **fields}))
 
 
 def test_a_log_that_a_kill_has_cut_short_is_read_up_to_there(tmp_path):
@@ -120,6 +123,8 @@ def test_ensembles_of_runs_that_are_called_alike_have_folders_of_their_own(whole
     (["evaluate", "--model=x", "--predictions=y"], 2, "not allowed with"),
     (["evalute", "--model=x"], 2, "evaluate"),
     (["evaluate", "--model=x", "--every=0", "--shortcuts"], 2, "must be at least 1"),
+    (["evaluate", "--set=eval.thresold=0.3"], 2, "did you mean 'eval.threshold'"),
+    (["evaluate", "--set=eval.threshold=2"], 2, "must lie between 0 and 1"),
     (["evaluate", "--model=/absent"], 1, "is no folder or file"),
     (["evaluate", "--model=README.md"], 1, "ends in .safetensors"),
   ],

@@ -66,6 +66,7 @@ def test_nothing_infected_has_no_figures_but_the_negatives():
   summary = summarize(np.array([[0, 0, 0, 16], [0, 8, 0, 8]]), resamples=20)
   assert summary["per_image"]["num_images"] == 0
   assert summary["per_image"]["dice"] is None
+  assert summary["pooled"] is None
   assert summary["with_negatives"]["specificity"] == 1 / 2
   assert summary["with_negatives"]["sensitivity"] is summary["with_negatives"]["auc"] is None
 

@@ -1,5 +1,6 @@
 """Films of worse quality: how they are changed, and what is measured on them."""
 
+import dataclasses
 import io
 import json
 import zlib
@@ -130,8 +131,15 @@ def test_the_command_puts_them_into_metrics_and_report(whole_run, tmp_path, monk
   assert set(found["robustness"]["relative_error"].values()) == {1}  # The same model.
   assert set(found["shortcuts"]) == set(shortcuts.PANELS)
   report = (second / "report.html").read_text()
-  for title in ("Shot noise, 60 photons", "Lungs blacked out", "Relative error"):
+  for title in ("Shot noise, 60 photons", "Lungs blacked out", "Corruption error"):
     assert title in report
+  # Without them, an evaluation with the same settings keeps them; one with others is refused.
+  same = evaluation_command.Request("test", str(whole_run), output=str(second))
+  evaluation_command.run(same)
+  again = json.loads((second / "metrics.json").read_text())
+  assert (again["robustness"], again["shortcuts"]) == (found["robustness"], found["shortcuts"])
+  with pytest.raises(ValueError, match="--robustness and --shortcuts and other settings .threshold, eval.*--output"):
+    evaluation_command.run(dataclasses.replace(same, threshold=0.3))
   # A reference of other films is refused before any film is changed.
   for module in (robustness, shortcuts):
     monkeypatch.setattr(module, "assess", lambda *_: pytest.fail("assessed"))
