@@ -31,10 +31,10 @@ flags.mark_flag_as_required("config")
 
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
-    raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}", exitcode=2)
 
   if not _DISTRIBUTED.value and (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value) != (None,) * 3:
-    raise app.UsageError("--coordinator_address, --num_processes and --process_id need --distributed.")
+    raise app.UsageError("--coordinator_address, --num_processes and --process_id need --distributed.", exitcode=2)
 
   import jax  # Here, so that --help and a mistyped flag answer at once.
 
@@ -50,8 +50,8 @@ def main(argv: list[str]) -> None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  with command_line.errors_in_plain_words(AttributeError, KeyError, TypeError, status=2):
-    return app.parse_flags_with_usage(argv)
+  with command_line.errors_in_plain_words(AttributeError, KeyError, TypeError, flags.Error, status=2):
+    return flags.FLAGS(argv)
 
 
 if __name__ == "__main__":

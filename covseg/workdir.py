@@ -39,9 +39,14 @@ class Workdir:
           "Choose another --workdir, or delete this one."
         )
       return
-    if not self.has_checkpoint:  # A run that failed before its first one, as for want of memory, is begun anew.
-      return
     done = len(self.read_metrics())
+    if not self.has_checkpoint:  # A run that failed before its first one, as for want of memory, is begun anew.
+      if done > 1:  # A kill may come between the line of the first epoch and its checkpoint.
+        raise ValueError(
+          f"{self.path} holds the log of {done} epochs but no checkpoint to go on from, and a new run would replace "
+          "it. Choose another --workdir, or delete this one."
+        )
+      return
     if config.num_epochs < done:
       raise ValueError(f"{self.path} holds a run of {done} epochs; num_epochs={config.num_epochs} must be no fewer.")
     different = configuration.differences(self.read_config(), config)

@@ -113,7 +113,8 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     low, high = jnp.split(jnp.abs(per_image("window", 2)), 2, axis=-1)
     images = jnp.clip((images - low) / (1 - low - high), 0, 1)
   comes_first, down, up, radius = (values[:, :, None, None] for values in (comes_first, down, up, radius))
-  if config.noise.probability and config.noise.strength:
+  has_noise = config.noise.probability and config.noise.strength
+  if has_noise:
     # Of each order of magnitude as often: a tenth of a grey level is in every film, ten are in few.
     chosen = jnp.abs(per_image("noise"))
     deviations = config.noise.strength * 0.01 ** (1 - chosen / config.noise.strength) * (chosen > 0)
@@ -128,7 +129,7 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
     images = jnp.clip(acquisition.resample(images, lost, 0.5 + 0.7 * down, 0.5 + 0.7 * up), 0, 1)
   if config.spectrum.probability:
     images = acquisition.match_spectrum(images, jnp.abs(per_image("spectrum")), others)
-  if config.noise.probability:
+  if has_noise:
     images = jnp.clip(images + noise * (comes_first >= 0.5), 0, 1)
   if config.jpeg.probability:
     images = acquisition.jpeg(images, jnp.abs(per_image("jpeg")))

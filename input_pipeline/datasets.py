@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pathlib
+import shutil
 import sys
 
 import tensorflow_datasets as tfds
@@ -67,11 +68,27 @@ def _build(
   builder: tfds.core.DatasetBuilder, config: ConfigDict, manual_dir: pathlib.Path, reason: str
 ) -> tfds.core.DatasetBuilder:
   if hasattr(builder, "source"):
-    builder.source(manual_dir)  # Its errors come before anything is deleted or written.
+    builder.source(manual_dir)  # Its errors come before anything is moved or written.
+  elif builder.MANUAL_DOWNLOAD_INSTRUCTIONS and config.manual_dir and not manual_dir.is_dir():
+    raise FileNotFoundError(f"dataset.manual_dir={config.manual_dir} is no folder.")
+  records = pathlib.Path(builder.data_path)
+  earlier = records.with_name(f".{records.name}.earlier")
+  shutil.rmtree(earlier, ignore_errors=True)  # Left by a process that was killed.
   if reason:
     logger.warning("Building %s again: %s.", builder.info.full_name, reason)
-    builder.data_path.rmtree()
+    records.rename(earlier)
     builder = _create_builder(config)
+  try:
+    _write_records(builder, manual_dir)
+  except BaseException:
+    if reason:
+      earlier.rename(records)
+    raise
+  shutil.rmtree(earlier, ignore_errors=True)
+  return builder
+
+
+def _write_records(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path) -> None:
   for left in builder.data_path.parent.glob(f"incomplete.*_{builder.data_path.name}"):
     left.rmtree()  # By a process that was killed: one builds at a time.
   logger.info("Building %s in %s from %s", builder.info.full_name, builder.data_path, manual_dir)
@@ -85,7 +102,6 @@ def _build(
   )
   if made_from:
     (pathlib.Path(builder.data_path) / _MADE_FROM).write_text(json.dumps(made_from))
-  return builder
 
 
 def _reason_to_rebuild(builder: tfds.core.DatasetBuilder, config: ConfigDict, manual_dir: pathlib.Path) -> str:
@@ -101,10 +117,10 @@ def _reason_to_rebuild(builder: tfds.core.DatasetBuilder, config: ConfigDict, ma
       return f"it is partial, {found} of {sum(counts.values())} {split} films"
   try:
     source = builder.source(manual_dir)
-  except FileNotFoundError:
+  except (FileNotFoundError, ValueError):
     if config.manual_dir:
       raise
-    return ""  # The files were removed after the build, and none were asked for.
+    return ""  # The files were removed after the build, or others lie there now, and none were asked for.
   return "" if built == source else f"what is in {manual_dir} is not what it was made from"
 
 
@@ -112,8 +128,8 @@ def _reason_of_listing(records: pathlib.Path, config: ConfigDict, manual_dir: pa
   """The same for a builder that has no `source`: by the folder, and the names, sizes and times of its files."""
   try:
     built = json.loads((records / _MADE_FROM).read_text())
-  except (FileNotFoundError, json.JSONDecodeError):
-    return "the build does not say what it was made from"
+  except (FileNotFoundError, json.JSONDecodeError):  # As of records that TFDS's own command wrote.
+    return "the build does not say what it was made from" if config.manual_dir else ""
   if not (config.manual_dir or manual_dir.is_dir()):
     return ""  # The files were removed after the build, and none were asked for.
   if built["folder"] != str(manual_dir.absolute()):
@@ -134,15 +150,14 @@ def _listing(folder: pathlib.Path) -> str:
 def _create_builder(config: ConfigDict) -> tfds.core.DatasetBuilder:
   builder_class = _builder_class(config.name)
   data_dir = pathlib.Path(config.data_dir).expanduser() if config.data_dir else None
-  if hasattr(builder_class, "config_of"):  # The records depend on the folder.
-    cohorts = ["covid", "all"]
-    name = lambda: builder_class.config_of(config.cohort, _manual_dir(builder_class, config))  # noqa: E731
-  else:
-    cohorts = list(builder_class.builder_configs)
-    name = lambda: config.cohort if cohorts else None  # noqa: E731
+  is_of_folder = hasattr(builder_class, "config_of")  # The records depend on the folder.
+  cohorts = ["covid", "all"] if is_of_folder else list(builder_class.builder_configs)
   if cohorts and config.cohort not in cohorts:
     raise ValueError(f"dataset.cohort={config.cohort!r}: {config.name} has {', '.join(cohorts)}.")
-  return builder_class(data_dir=data_dir, config=name())
+  name = config.cohort if cohorts else None
+  if is_of_folder:
+    name = builder_class.config_of(config.cohort, _manual_dir(builder_class, config))
+  return builder_class(data_dir=data_dir, config=name)
 
 
 def _builder_class(name: str) -> type[tfds.core.DatasetBuilder]:

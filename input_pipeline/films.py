@@ -139,6 +139,12 @@ class FilmReader:
   def has_lung_masks(self) -> bool:
     return self._lung_mask_key in self._features
 
+  @property
+  def films(self) -> str:
+    """Words that differ between any two sets of films: their number, and the size of the records."""
+    records = self.builder.info.splits[self._split].num_bytes
+    return f"{len(self):,} films of {self.builder.info.full_name} ({records:,} bytes)"
+
   def __getitem__(self, i: int) -> Film:
     """A film: image uint8 (H, W), masks bool (H, W).
 
@@ -147,7 +153,8 @@ class FilmReader:
     """
     example = self._example(i)
     film_id = self._id(example, i)
-    label = self._classes[int(example["label"])] if self._classes else ""
+    number = int(example["label"]) if self._classes else -1  # TFDS has -1 where the class is not known.
+    label = self._classes[number] if number >= 0 else ""
     picture = _picture(example[self._image_key], f"{film_id}: {self._image_key}")
     for remark in picture.remarks:
       self._notes[remark].add(film_id)
@@ -156,7 +163,7 @@ class FilmReader:
     except ValueError as error:
       raise ValueError(f"{film_id}: {self._image_key} {error}.") from error
     keys = [self._mask_key, *([self._lung_mask_key] if self.has_lung_masks else [])]
-    masks = [_as_mask(example[key], f"{film_id}: {key}") for key in keys]
+    masks = [_as_mask(example[key], f"{film_id}: {key}", picture) for key in keys]
     if any(mask.shape != image.shape for mask in masks):
       self._notes["has a mask of another shape, which is scaled to it"].add(film_id)
     infection, lungs, *_ = *(resize_mask(mask, self.mask_size) for mask in masks), None
@@ -269,11 +276,11 @@ def _upright(values: np.ndarray, picture: Picture) -> np.ndarray:
   return np.ascontiguousarray(picture.turn.apply(values))
 
 
-def _as_mask(value: bytes | np.ndarray, name: str) -> np.ndarray:
-  """bool (H, W), upright, of an encoded mask or of an array."""
+def _as_mask(value: bytes | np.ndarray, name: str, film: Picture | None = None) -> np.ndarray:
+  """bool (H, W), upright, of an encoded mask or of an array, of a film."""
   picture = _picture(value, name)
   try:
-    return _upright(pixels.to_mask(picture), picture)
+    return pixels.to_mask(picture, film)
   except ValueError as error:
     raise ValueError(f"{name} {error}.") from error
 

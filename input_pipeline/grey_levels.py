@@ -51,14 +51,16 @@ def white_of(values: np.ndarray) -> int:
   return 2 ** (highest if highest - most <= 1 else most) - 1
 
 
-def of_channels(channels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Values (H, W) of channels (H, W, 1 or 3), of the same dtype; a remark where they differ beyond compression."""
+def of_channels(channels: np.ndarray) -> tuple[np.ndarray, bool, tuple[str, ...]]:
+  """Values (H, W) of channels (H, W, 1 or 3), of the same dtype; whether the channels differ anywhere; and a remark
+  where they do so on average, beyond compression.
+  """
   if (channels == channels[..., :1]).all():
-    return np.ascontiguousarray(channels[..., 0]), ()
+    return np.ascontiguousarray(channels[..., 0]), False, ()
   highest = 255 if channels.dtype == np.uint8 else channels.max()
   difference = np.ptp(channels[::4, ::4].astype(np.float32), axis=-1).mean()
   values = np.round(channels @ _LUMA).astype(channels.dtype)
-  return values, ("is in colours",) if difference > _COLOUR * highest / 255 else ()
+  return values, True, ("is in colours",) if difference > _COLOUR * highest / 255 else ()
 
 
 def robust_range(values: np.ndarray) -> tuple[float, float]:

@@ -40,6 +40,7 @@ class Picture:
     turn: what brings the values upright, as far as the file says.
     remarks: what is unusual about the file, in words.
     is_lossy: whether its compression changes pixels.
+    has_colours: whether its channels differ anywhere; the values are their brightness.
     is_dicom: whether the file is DICOM; its values are those that are displayed, uint8, bone white.
   """
 
@@ -47,6 +48,7 @@ class Picture:
   turn: Turn = UPRIGHT
   remarks: tuple[str, ...] = ()
   is_lossy: bool = False
+  has_colours: bool = False
   is_dicom: bool = False
 
 
@@ -78,11 +80,11 @@ def decode(content: bytes) -> Picture:
       remarks = []
       if (pages := getattr(image, "n_frames", 1)) > 1:
         remarks.append(f"has {pages} pages, of which the first is used")
-      values, colours = _values(image, content)
+      values, has_colours, colours = _values(image, content)
       if _is_transparent_in_part(image):
         remarks.append(_TRANSPARENT)
       turn, unread = _turn(image)
-      return Picture(values, turn, (*remarks, *colours, *unread), image.format in _LOSSY)
+      return Picture(values, turn, (*remarks, *colours, *unread), image.format in _LOSSY, has_colours)
   except (RefusedFilm, MemoryError):
     raise
   except Image.DecompressionBombError as error:  # Pillow comes first where a picture is several times too large.
@@ -115,25 +117,43 @@ def from_array(values: np.ndarray, name: str = "The film") -> Picture:
     channels = channels.astype(np.int64)
     if channels.min() >= 0 and channels.max() < 2**16:
       channels = channels.astype(np.uint16)
-  grey, remarks = of_channels(channels)
-  return Picture(grey, remarks=remarks)
+  grey, has_colours, remarks = of_channels(channels)
+  return Picture(grey, remarks=remarks, has_colours=has_colours)
 
 
-def to_mask(picture: Picture) -> np.ndarray:
-  """bool (H, W), as stored, of the picture of a mask.
+def to_mask(picture: Picture, film: Picture | None = None) -> np.ndarray:
+  """bool (H, W), upright, of the picture of a mask.
 
-  A mask has two levels, whichever they are, of which the lower one is background. A soft mask or one in JPEG, which has
-  more, is cut at half of white.
+  A mask has two levels, whichever they are, of which the lower one is background; or one colour on black. A soft mask,
+  or one in JPEG, which has more levels, is cut at half of white.
+
+  Args:
+    picture: of the mask.
+    film: that the mask is of. A mask that names no orientation, and has the shape of the film as stored, was drawn on
+      that, and is turned as the film is.
 
   Raises:
     ValueError: it is no mask; the message goes on after the file's name.
   """
+  is_as_stored = film is not None and picture.turn == UPRIGHT and picture.values.shape == film.values.shape
+  turn = film.turn if is_as_stored else picture.turn
+  return np.ascontiguousarray(turn.apply(_mask_as_stored(picture)))
+
+
+def _mask_as_stored(picture: Picture) -> np.ndarray:
   values = picture.values
   if values.dtype.kind == "f" and not np.isfinite(values).all():
     raise ValueError("is no mask: it has values that are not finite")
   levels = np.unique(values)
-  if len(levels) == 1 and _TRANSPARENT in picture.remarks:
+  for remark in picture.remarks:
+    if "pages" in remark:
+      raise ValueError(f"is no mask: it {remark}; expected one page")
+  if _TRANSPARENT in picture.remarks:
     raise ValueError("is no mask: its shapes are in its transparency; expected black and white")
+  is_one_colour_on_black = len(levels) == 2 and levels[0] == 0
+  is_grey_but_for_compression = picture.is_lossy and "is in colours" not in picture.remarks
+  if picture.has_colours and not (is_one_colour_on_black or is_grey_but_for_compression):
+    raise ValueError("is no mask: it is in colours; expected black and white")
   white = 1 if values.dtype.kind in "bf" else 2 ** max(8, int(levels[-1]).bit_length()) - 1
   if len(levels) == 2:
     return values == levels[1]
@@ -158,29 +178,20 @@ def to_mask(picture: Picture) -> np.ndarray:
 
 
 def decode_mask(content: bytes, film: Picture | None = None) -> np.ndarray:
-  """bool (H, W), upright, of the file of a mask; see `to_mask`.
-
-  Args:
-    content: of the file.
-    film: that the mask is of. A mask that names no orientation, and has the shape of the film as stored, was drawn on
-      that, and is turned as the film is.
-
-  Raises:
-    ValueError: as `decode` and `to_mask`, or its channels differ.
-  """
-  picture = decode(content)
-  if any("colours" in remark for remark in picture.remarks):
-    raise ValueError("is no mask: its colours differ; expected black and white")
-  is_as_stored = film is not None and picture.turn == UPRIGHT and picture.values.shape == film.values.shape
-  turn = film.turn if is_as_stored else picture.turn
-  return np.ascontiguousarray(turn.apply(to_mask(picture)))
+  """The mask in a file's content; see `decode` and `to_mask`."""
+  return to_mask(decode(content), film)
 
 
 def _is_transparent_in_part(image: Image.Image) -> bool:
-  """Whether transparency says what the values do not: a single grey level or colour that is transparent does not."""
+  """Whether transparency says what the values do not: a single grey level or colour that is transparent does not, nor
+  does what is opaque where the picture is white, and nowhere else.
+  """
   if image.mode == "P" and "transparency" in image.info:
     image = image.convert("RGBA")
-  return "A" in image.getbands() and len(set(image.getchannel("A").getextrema())) > 1
+  if "A" not in image.getbands():
+    return False
+  opacity, grey = np.asarray(image.getchannel("A")), np.asarray(image.convert("L"))
+  return bool(np.ptp(opacity)) and not np.array_equal(opacity, grey)
 
 
 def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:
@@ -193,8 +204,8 @@ def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:
     return UPRIGHT, ("has Exif data that cannot be read",)
 
 
-def _values(image: Image.Image, content: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Values (H, W), brighter is higher, and remarks about colours."""
+def _values(image: Image.Image, content: bytes) -> tuple[np.ndarray, bool, tuple[str, ...]]:
+  """Values (H, W), brighter is higher; whether they are of colours; and remarks about these."""
   if image.format == "PNG" and content[24] == 16 and content[25] in (2, 4, 6):
     channels = _png_of_16_bits(content)
   elif image.format == "TIFF" and max(image.tag_v2.get(_BITS_TAG, (1,))) > 8 and len(image.getbands()) > 1:
@@ -206,11 +217,11 @@ def _values(image: Image.Image, content: bytes) -> tuple[np.ndarray, tuple[str, 
     values = values.astype(np.uint16) if image.format == "PNG" else values
     # Pillow turns these round where they have 8 bits, and only there.
     is_inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
-    return (_inverted(values) if is_inverted else values), ()
+    return (_inverted(values) if is_inverted else values), False, ()
   elif image.format == "TIFF" and image.mode == "L" and image.tag_v2.get(_FORMAT_TAG, (_UNSIGNED,))[0] == _SIGNED:
-    return np.asarray(image) ^ np.uint8(128), ()
+    return np.asarray(image) ^ np.uint8(128), False, ()
   elif image.mode in ("1", "L", "LA", "La"):
-    return np.asarray(image if image.mode in ("1", "L") else image.getchannel(0)), ()
+    return np.asarray(image if image.mode in ("1", "L") else image.getchannel(0)), False, ()
   else:
     channels = np.asarray(image.convert("RGB"))
   return of_channels(channels)
@@ -242,3 +253,11 @@ def _png_of_16_bits(content: bytes) -> np.ndarray:
   mode = "RGB" if content[25] == 2 else "RGBA"
   high, low = bytes_as(mode, f"{mode};16B"), bytes_as(mode, f"{mode};16L")
   return (high * 256 + low)[..., :3]
+
+
+def to_png(values: np.ndarray) -> io.BytesIO:
+  """PNG file of a uint8 (H, W) array; TFDS itself would need TensorFlow to encode one."""
+  file = io.BytesIO()
+  Image.fromarray(values).save(file, format="PNG")
+  file.seek(0)
+  return file

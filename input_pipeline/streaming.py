@@ -1,6 +1,5 @@
 """Training batches of films on disk, which are read once and kept, or again whenever they are needed."""
 
-import collections
 import itertools
 import os
 from collections.abc import Iterator
@@ -31,19 +30,21 @@ def batches_from_memory(reader: FilmReader, order: TrainingOrder, first_step: in
   """
   steps = range(first_step, first_step + order.steps_per_epoch)
   first_needed = dict.fromkeys(np.concatenate([order[step] for step in steps]).tolist())
-  films, readings = start_loading(reader, first_needed | dict.fromkeys(range(len(reader))))
-  readings = collections.deque(readings)
+  needed = first_needed | dict.fromkeys(range(len(reader)))
+  films, readings = start_loading(reader, needed)
+  readings = dict(zip(needed, readings, strict=True))  # By film, of those that are not known to be there.
   try:
     for step in itertools.count(first_step):
-      num_needed = (step + 1 - first_step) * order.batch_size
       # Those that are done are looked at, too, so that a damaged film is told of soon.
-      while readings and (len(films) - len(readings) < num_needed or readings[0].done()):
-        readings.popleft().result()
+      awaited = [i for i in order[step].tolist() if i in readings]
+      done = itertools.takewhile(lambda i: readings[i].done(), list(readings))
+      for i in dict.fromkeys([*awaited, *done]):
+        readings.pop(i).result()
         if not readings:
           reader.report_notes()
       yield {name: array[order[step][share]] for name, array in films.as_batch().items()}
   finally:  # Training was stopped: the process shall not wait for films that nobody needs.
-    for reading in readings:
+    for reading in readings.values():
       reading.cancel()
 
 

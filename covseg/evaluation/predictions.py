@@ -78,7 +78,7 @@ def read_folder(folder: pathlib.Path, films: Films, threshold: float | None) -> 
   masks, no_mask = [], {}
   for file, picture in zip(files, found, strict=True):
     try:
-      masks.append(resize_mask(np.ascontiguousarray(picture.turn.apply(pixels.to_mask(picture))), size[0]))
+      masks.append(resize_mask(pixels.to_mask(picture), size[0]))
     except ValueError as error:
       no_mask[file] = error
   if no_mask:

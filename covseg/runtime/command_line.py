@@ -66,12 +66,14 @@ def _in_plain_words(error: Exception, kinds: tuple[type[Exception], ...]) -> str
   if isinstance(error, kinds):
     message = error.args[0] if isinstance(error, KeyError | AttributeError) else error
     return f"Error: {' '.join(str(message).split())}"
+  if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # The latter is XLA's.
+    return "Error: out of memory. Smaller batches (batch_size, eval.batch_size) or images (image_size) take less."
   if isinstance(error, ModuleNotFoundError):
     return (
       f"Error: the Python package {error.name} is missing in {sys.prefix}. In the project's folder, pip install -e . "
       "installs what covseg needs."
     )
-  paragraph = " ".join(f"{type(error).__name__}: {error}".split())
+  paragraph = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(".")
   return f"Internal error: {paragraph}. With COVSEG_TRACEBACK=1 the same command shows where it comes from."
 
 

@@ -20,13 +20,19 @@ _policies = ocp.training.preservation_policies
 class Checkpoints:
   """The checkpoints in a folder, each under the number of its step.
 
-  A checkpoint appears under its name only when it is complete, and an old one goes only after that:
+  A checkpoint appears under its name only when it is complete, and one of another step goes only after that:
   a process killed, or a disk filled, at any moment leaves the previous ones whole.
   """
 
-  def __init__(self, folder: pathlib.Path, read_only: bool = False):
-    """Opens a folder; `read_only` leaves alone what a run under way may be writing there."""
-    self._folder = folder
+  def __init__(self, folder: pathlib.Path, films: str = "", read_only: bool = False):
+    """Opens a folder.
+
+    Args:
+      folder: where they are.
+      films: names the films of the training, in the checkpoints that are saved; see `check_films`.
+      read_only: leave alone what a run under way may be writing there.
+    """
+    self._folder, self._films = folder, films
     self._checkpointer = ocp.training.Checkpointer(
       self._path_for_orbax(),
       save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
@@ -78,9 +84,9 @@ class Checkpoints:
       epoch_losses: within an epoch, the losses of its steps so far.
 
     Raises:
-      OSError: it could not be written; the checkpoints before it are as they were.
+      OSError: it could not be written; those of other steps are as they were.
     """
-    folder, kept = self._folder, self.kept()
+    folder = self._folder
     # Half a megabyte is what Orbax writes besides.
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + 2**19
     try:
@@ -93,12 +99,12 @@ class Checkpoints:
           state,
           overwrite=True,
           metrics=None if val_dice is None else {"val_dice": val_dice},
-          custom_metadata={"epoch_losses": epoch_losses or []},
+          custom_metadata={"epoch_losses": epoch_losses or [], "films": self._films},
         )
     except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
       raise OSError(
-        f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. {kept} Once that is "
-        "mended, the same command goes on."
+        f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. {self.kept()} "
+        "Once that is mended, the same command goes on."
       ) from error
 
   def kept(self) -> str:
@@ -106,6 +112,16 @@ class Checkpoints:
     if self.latest_step is None:
       return "There is no earlier one to go on from."
     return f"The last one, of step {self.latest_step}, is kept."
+
+  def check_films(self, step: int) -> None:
+    """Raises ValueError if a checkpoint is of a training on other films."""
+    with self._damage_is_told(step):
+      saved = self._checkpointer.metadata(step).custom_metadata.get("films", self._films)  # Absent in older ones.
+    if saved != self._films:
+      raise ValueError(
+        f"{self._folder.parent} was trained on {saved}; the training films there are now are {self._films}. Put them "
+        "back, or choose another --workdir."
+      )
 
   def restore(self, step: int, like: State) -> tuple[State, list[float]]:
     """State of a checkpoint, and the losses of its epoch so far; `like` has its shapes and types.
@@ -145,10 +161,10 @@ class Checkpoints:
     """Turns what Orbax raises of a damaged checkpoint, which may quote all arrays, into a sentence."""
     try:
       yield
-    except (PermissionError, MemoryError):
-      raise
     except Exception as error:  # Of any kind.
-      if "RESOURCE_EXHAUSTED" in str(error):  # No memory, as XLA tells it.
+      is_of_system = isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError)
+      # Want of memory is an error of the system, too, as XLA tells it.
+      if is_of_system or isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         raise
       raise ValueError(
         f"The checkpoint {self._folder / str(step)} is damaged, or of another network ({type(error).__name__}). If "

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
 from covseg.runtime import devices
 from covseg.training import teacher
@@ -26,6 +27,16 @@ TakeSteps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
 _STEPS_PER_DISPATCH = 16
 
 
+def check_memory(config: ConfigDict, reader: FilmReader) -> None:
+  """Raises ValueError if there is a teacher, and the training films do not fit into memory."""
+  gigabytes = _gigabytes(config, reader)
+  if config.loss.teacher and gigabytes > config.dataset.memory_limit_gb:
+    raise ValueError(
+      f"loss.teacher needs the training films in memory: they take {gigabytes:.1f} GB, and dataset.memory_limit_gb is "
+      f"{config.dataset.memory_limit_gb}."
+    )
+
+
 def create_take_steps(
   run: Run, reader: FilmReader, order: TrainingOrder, first_step: int, like: TrainState
 ) -> TakeSteps:
@@ -39,19 +50,11 @@ def create_take_steps(
   `like` has the shapes and types of the state that training starts from.
 
   The batches are the same in each way. A teacher predicts for all films with an infection before the first batch.
-
-  Raises:
-    ValueError: there is a teacher, and the films do not fit into memory.
   """
   config, mesh = run.config, run.mesh
   share = devices.share_of_batch(config.batch_size)
-  gigabytes = (2 + reader.has_lung_masks + 4 * bool(config.loss.teacher)) * len(reader) * config.image_size**2 / 1e9
+  gigabytes = _gigabytes(config, reader)
   fits_memory = gigabytes <= config.dataset.memory_limit_gb
-  if not fits_memory and config.loss.teacher:
-    raise ValueError(
-      f"loss.teacher needs the training films in memory: they take {gigabytes:.1f} GB, and dataset.memory_limit_gb is "
-      f"{config.dataset.memory_limit_gb}."
-    )
   if not fits_memory:
     logger.info("The training films (%.1f GB in memory) are read as they are needed.", gigabytes)
   elif jax.default_backend() != "cpu" and jax.process_count() == 1:
@@ -96,6 +99,11 @@ def _take_resident_steps(run: Run, reader: FilmReader, order: TrainingOrder, fir
     return state, losses[:num_steps]
 
   return take_steps
+
+
+def _gigabytes(config: ConfigDict, reader: FilmReader) -> float:
+  """What the training films take in memory."""
+  return (2 + reader.has_lung_masks + 4 * bool(config.loss.teacher)) * len(reader) * config.image_size**2 / 1e9
 
 
 def _load(run: Run, reader: FilmReader) -> Batch:

@@ -14,14 +14,6 @@ from covseg.trained import encoder_weights, trained_model
 _SHIPPED = pathlib.Path(encoders.__file__).parent / "weights"
 
 
-def check(config: ConfigDict) -> None:
-  """Raises FileNotFoundError or ValueError if there are no such weights to start from; computes nothing."""
-  if config.init_from:
-    trained_model.load(config.init_from)
-  else:
-    _encoder_weights_file(config.model)
-
-
 def given_variables(config: ConfigDict, variables: dict[str, Any]) -> dict[str, Any]:
   """Those variables of a network that the configuration takes from elsewhere; the others start at random.
 

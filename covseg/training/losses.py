@@ -175,11 +175,11 @@ def create_loss(config: ConfigDict) -> Callable[..., jax.Array]:
   """Function of a network's outputs, the masks of its heads, {head: float32 (B, H, W, 1)}, whether films had an
   infection before they were augmented, bool (B,), and whether those without have opacities, bool (B,), or None.
 
-  It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary
-  cross-entropy of the lungs where there is a head for them: float32 (B,). Where there is a head that
-  tells whether a film has an infection, or it is known which others have opacities, films without infection teach no
-  pixels of it. The losses of the heads "presence" and "involvement" are added with their weights. Where the
-  network has auxiliary outputs (deep supervision), it is the mean over them and the main one.
+  It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary cross-entropy of the
+  lungs where there is a head for them: float32 (B,). Where there is a head "presence", or it is known which others have
+  opacities, films without infection teach no pixels of it. The losses of the heads "presence" and "involvement" are
+  added with their weights. Where the network has auxiliary outputs (deep supervision), it is the mean over them and the
+  main one.
   """
   function = LOSSES[config.name]
   fields = {name: config[name] for name in inspect.signature(function).parameters if name in config}

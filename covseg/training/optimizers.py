@@ -77,6 +77,8 @@ def create_optimizer(config: ConfigDict, steps_per_epoch: int = 1, num_epochs: i
     optimizer = optax.adam(schedule)
   else:
     optimizer = optax.adamw(schedule, weight_decay=config.weight_decay, mask=_has_two_dimensions)
+  if config.clip_norm:  # Of what learns, as the rest is left out around it.
+    optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
   if config.only:
     parts = {True: optimizer, False: optax.set_to_zero()}
     optimizer = optax.multi_transform(parts, lambda params: _is_head(params, config.only))
@@ -84,8 +86,6 @@ def create_optimizer(config: ConfigDict, steps_per_epoch: int = 1, num_epochs: i
     optimizer = optax.multi_transform({True: optax.set_to_zero(), False: optimizer}, _is_encoder)
   elif config.encoder_factor != 1:
     optimizer = optax.chain(optimizer, optax.masked(optax.scale(config.encoder_factor), _is_encoder))
-  if config.clip_norm:
-    optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
   if config.accumulation_steps > 1:
     optimizer = optax.MultiSteps(optimizer, config.accumulation_steps).gradient_transformation()
   return optimizer

@@ -1,6 +1,7 @@
 """What a training is made of, fixed from its start to its end."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import optax
@@ -20,6 +21,7 @@ class Run:
     model: the network.
     optimizer: with the course of its learning rate.
     mesh: the devices.
+    given: variables that it starts from, of other models; those that are absent start at random.
   """
 
   config: ConfigDict
@@ -27,3 +29,4 @@ class Run:
   model: nn.Module
   optimizer: optax.GradientTransformation
   mesh: Mesh
+  given: dict[str, Any]

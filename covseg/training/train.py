@@ -14,12 +14,12 @@ from ml_collections import ConfigDict
 
 from covseg.evaluation import evaluate, near_duplicates
 from covseg.evaluation.protocols import summarize
-from covseg.models import create_model
+from covseg.models import create_model, shapes_of
 from covseg.runtime import compilation, devices
 from covseg.trained import trained_model
 from covseg.trained.checkpoints import Checkpoints
 from covseg.trained.trained_model import TrainedModel
-from covseg.training import initialization, recipe
+from covseg.training import feeding, initialization, recipe
 from covseg.training.feeding import TakeSteps, create_take_steps
 from covseg.training.optimizers import create_optimizer
 from covseg.training.run import Run
@@ -49,12 +49,13 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   recipe.check(config)
   workdir = Workdir(workdir_path)
   workdir.check(config)
-  if not workdir.has_checkpoint:
-    initialization.check(config)
+  model = create_model(config.model)
+  given = {} if workdir.has_checkpoint else initialization.given_variables(config, shapes_of(model))
   if config.loss.teacher:
     trained_model.load(config.loss.teacher)  # Before anything is written.
   mesh = devices.create_mesh(config.batch_size)
   readers = _open_splits(config)
+  feeding.check_memory(config, readers["train"])
   order = _training_order(config, readers["train"])
   validation = load_films(readers["validation"])
   if not validation.masks.any():
@@ -64,7 +65,7 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
     )
 
   optimizer = create_optimizer(config.optimizer, order.steps_per_epoch, config.num_epochs)
-  run = Run(config, workdir, create_model(config.model), optimizer, mesh)
+  run = Run(config, workdir, model, optimizer, mesh, given)
   lock = contextlib.nullcontext()
   if devices.is_main_process():
     lock = only_process(workdir.lock_file, f"The workdir {workdir.path}")
@@ -82,7 +83,7 @@ def _train_and_evaluate(
   stop_asked: Callable[[int], bool],
 ) -> None:
   config, mesh = run.config, run.mesh
-  with Checkpoints(run.workdir.checkpoints) as checkpoints:
+  with Checkpoints(run.workdir.checkpoints, readers["train"].films) as checkpoints:
     state = _train(run, checkpoints, readers["train"], order, validation, stop_asked)
     if stop_asked(int(state.step)):
       logger.info("Stopped at step %d; the same command goes on from there.", state.step)
@@ -157,7 +158,7 @@ def _train(
   num_steps = order.steps_per_epoch
   first_step = checkpoints.latest_step or 0
   if first_step:
-    _check_epoch_length(run, num_steps)
+    checkpoints.check_films(first_step)
   if first_step == num_steps * config.num_epochs:
     state, losses = checkpoints.restore(first_step, like=_shapes(run))
     if not losses:  # Validated, too: what is left is the evaluation.
@@ -218,14 +219,12 @@ def _start(
   run: Run, checkpoints: Checkpoints, train_reader: FilmReader, order: TrainingOrder, first_step: int
 ) -> tuple[TrainState, list[float], TakeSteps]:
   """The state that training starts or goes on from, the losses so far in its epoch, and what takes steps."""
-  config, shapes = run.config, _shapes(run)
-  # Weights are read first, as that may fail; to compile takes long, so state and step are compiled side by side.
+  shapes = _shapes(run)
   if first_step:
     state, losses = checkpoints.restore(first_step, like=shapes)
     return state, losses, create_take_steps(run, train_reader, order, first_step, shapes)
-  given = initialization.given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
-  with concurrent.futures.ThreadPoolExecutor() as threads:
-    created = threads.submit(create_train_state, *_of_state(run), given)
+  with concurrent.futures.ThreadPoolExecutor() as threads:  # To compile takes long: the state beside the step.
+    created = threads.submit(create_train_state, *_of_state(run), run.given)
     take_steps = create_take_steps(run, train_reader, order, first_step, shapes)
   return created.result(), [], take_steps
 
@@ -241,16 +240,6 @@ def _of_state(
   """What a state is created from, the arguments of `create_train_state`."""
   config, sharding = run.config, devices.replicated(run.mesh)
   return run.model, run.optimizer, config.seed, config.image_size, sharding, config.optimizer.ema_decay > 0
-
-
-def _check_epoch_length(run: Run, num_steps: int) -> None:
-  """Raises ValueError if the epochs that a run has had were of other lengths: it was trained on other films."""
-  for line in run.workdir.read_metrics()[-1:]:
-    if line["step"] != line["epoch"] * num_steps:
-      raise ValueError(
-        f"{run.workdir.path} has had epochs of {line['step'] // line['epoch']} steps, and the training films there are "
-        f"now make {num_steps}. Put them back, or choose another --workdir."
-      )
 
 
 def _train_epoch(

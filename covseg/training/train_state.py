@@ -18,7 +18,7 @@ class TrainState:
   """The whole state of a run; data order and random keys follow from (seed, step).
 
   Attributes:
-    step: int32 (), updates made so far.
+    step: int32 (), batches that it has learnt from.
     params: parameters of the network.
     batch_stats: running means and variances of batch norm.
     opt_state: state of the optimizer.

@@ -1,13 +1,12 @@
 """TFDS builder of synthetic chest films; features and configs as in `covid_qu_ex`."""
 
-import io
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from input_pipeline.cxr_phantom import phantom
+from input_pipeline.pixels import to_png
 
 # Infected films of each split; the config "all" adds a third as many with none.
 _NUM_INFECTED = {"train": 288, "validation": 48, "test": 72}
@@ -66,18 +65,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       yield (
         film_id,
         {
-          "image": _png(film.image),
-          "infection_mask": _png(255 * film.infection_mask.astype(np.uint8)),
-          "lung_mask": _png(255 * film.lung_mask.astype(np.uint8)),
+          "image": to_png(film.image),
+          "infection_mask": to_png(255 * film.infection_mask.astype(np.uint8)),
+          "lung_mask": to_png(255 * film.lung_mask.astype(np.uint8)),
           "label": _LABELS[0] if infected else _LABELS[1],
           "id": film_id,
         },
       )
-
-
-def _png(pixels: np.ndarray) -> io.BytesIO:
-  """PNG file of a uint8 (H, W) array; TFDS itself would need TensorFlow to encode one."""
-  file = io.BytesIO()
-  Image.fromarray(pixels).save(file, format="PNG")
-  file.seek(0)
-  return file

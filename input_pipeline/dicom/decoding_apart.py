@@ -3,6 +3,7 @@
 The decoders for medical formats are native libraries that abort on some damaged streams.
 """
 
+import contextlib
 import io
 import os
 import queue
@@ -28,10 +29,7 @@ def pixel_array(content: bytes) -> np.ndarray:
   Raises:
     RefusedFilm: they cannot be decoded.
   """
-  try:
-    process = _idle.get_nowait()
-  except queue.Empty:
-    process = _start()
+  process = _idle_process() or _start()
   watchdog = threading.Timer(_SECONDS, process.kill)
   watchdog.start()
   try:
@@ -51,6 +49,15 @@ def pixel_array(content: bytes) -> np.ndarray:
   return np.load(io.BytesIO(reply), allow_pickle=False)
 
 
+def _idle_process() -> subprocess.Popen | None:
+  """A process that waits for work; None if there is none."""
+  with contextlib.suppress(queue.Empty):
+    while (process := _idle.get_nowait()).poll() is not None:  # It has ended, as for want of memory.
+      pass
+    return process
+  return None
+
+
 def _start() -> subprocess.Popen:
   """A process that runs `_serve`; it ends with this one, when its input does."""
   return subprocess.Popen(
@@ -58,6 +65,7 @@ def _start() -> subprocess.Popen:
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,  # What decoders print may quote the file.
+    start_new_session=True,  # Ctrl-C is not for it.
     env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
   )
 

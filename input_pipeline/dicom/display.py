@@ -32,7 +32,7 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
       return np.ascontiguousarray(pixels[..., 0]), [
         "the file holds brightness and colour, and says red, green and blue"
       ]
-    grey, colours = of_channels(pixels)
+    grey, _, colours = of_channels(pixels)
     return grey, list(colours)
   remarks: list[str] = []
   is_padding = _is_padding(dataset, pixels)  # Its value may have more bits than the film's.
@@ -122,7 +122,7 @@ def _displayed(
     bits_stored: of each pixel.
     remarks: to which what is doubtful is added.
   """
-  modality = _table(dataset, "ModalityLUTSequence", remarks)
+  modality = _table(dataset, "ModalityLUTSequence", remarks, is_signed=values[0] < 0)
   slope, intercept = _number(dataset, "RescaleSlope", remarks), _number(dataset, "RescaleIntercept", remarks)
   if slope == 0:
     remarks.append("the file's Rescale Slope is 0, and is ignored")
@@ -132,7 +132,7 @@ def _displayed(
     values = _looked_up(modality, values)
   else:
     values = values * (1 if slope is None else slope) + (intercept or 0)
-  voi = _table(dataset, "VOILUTSequence", remarks)
+  voi = _table(dataset, "VOILUTSequence", remarks, is_signed=values[counts > 0].min(initial=0) < 0)
   if voi is not None:
     first, entries, bits = voi
     held = int(entries.max()).bit_length()
@@ -176,8 +176,11 @@ def _window(function: str, center: float, width: float, values: np.ndarray) -> n
   return np.clip((values - center) / width + 0.5, 0, 1)
 
 
-def _table(dataset: Any, name: str, remarks: list[str]) -> tuple[int, np.ndarray, int] | None:
-  """First value, entries and bits of the LUT in a sequence's first item; None where there is none."""
+def _table(dataset: Any, name: str, remarks: list[str], is_signed: bool) -> tuple[int, np.ndarray, int] | None:
+  """First value, entries and bits of the LUT in a sequence's first item; None where there is none.
+
+  `is_signed` tells whether the values that are looked up may be negative.
+  """
   if not dataset.get(name):
     return None
   item = dataset[name].value[0]
@@ -190,7 +193,7 @@ def _table(dataset: Any, name: str, remarks: list[str]) -> tuple[int, np.ndarray
     size = 1 if bits <= 8 and len(entries) < 2 * (count or 2**16) else 2
     order = "<" if dataset.original_encoding[1] else ">"
     entries = np.frombuffer(entries[: len(entries) // size * size], f"{order}u{size}")
-  if dataset.get("PixelRepresentation") and first >= 2**15:  # Often written as unsigned.
+  if is_signed and first >= 2**15:  # Often written as unsigned.
     first -= 2**16
   return first, np.asarray(entries, np.int64)[: count or 2**16], bits
 

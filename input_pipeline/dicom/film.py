@@ -98,6 +98,9 @@ def _remarks(dataset: Any) -> list[str]:
     remarks.append("the file's Modality is not that of a radiograph")
   if str(dataset.get("ViewPosition") or "").upper() in _LATERAL_VIEWS:
     remarks.append("the file's View Position is lateral")
+  letters = [str(value or "")[:1] for value in dataset.get("PatientOrientation") or ()]
+  if len(letters) == 2 and set(letters) <= {*"LRAPHF"} and {"A", "P"} & set(letters):
+    remarks.append("the file's Patient Orientation is not that of a frontal film")
   if dataset.get("PresentationIntentType") == "FOR PROCESSING":
     remarks.append("the file is for processing, not for presentation")
   return remarks

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from input_pipeline import pixels
 from input_pipeline.grey_levels import to_grey
@@ -20,7 +19,6 @@ from input_pipeline.pixels import Picture
 from input_pipeline.turns import UPRIGHT
 
 SPLITS = ("train", "validation", "test")
-COHORTS = ("covid", "all")
 _LAYOUT = (
   "expected {train,validation,test}/{images,masks}/NAME and, where there are such, lung_masks/NAME and negatives/NAME, "
   "films without infection, which need no mask"
@@ -105,7 +103,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       picture, grey = _read(film.image)
       for note in (*picture.remarks, *([_TURNED] if picture.turn != UPRIGHT else [])):
         notes[note].append(name)
-      example = {"image": _png(grey), "id": name, "infection_mask": _mask(film.mask, grey.shape, picture)}
+      example = {"image": pixels.to_png(grey), "id": name, "infection_mask": _mask(film.mask, grey.shape, picture)}
       if "lung_mask" in self.info.features:
         example["lung_mask"] = _mask(film.lung_mask, grey.shape, picture)
       yield name, example
@@ -199,17 +197,9 @@ def _read(file: pathlib.Path) -> tuple[Picture, np.ndarray]:
 def _mask(file: pathlib.Path | None, shape: tuple[int, int], film: Picture) -> io.BytesIO:
   """PNG of the mask of a film, upright; an empty one of a shape where there is no file."""
   if file is None:
-    return _png(np.zeros(shape, np.uint8))
+    return pixels.to_png(np.zeros(shape, np.uint8))
   try:
     mask = pixels.decode_mask(file.read_bytes(), film)
   except ValueError as error:
     raise ValueError(f"{file} {error}.") from error
-  return _png(255 * mask.astype(np.uint8))
-
-
-def _png(values: np.ndarray) -> io.BytesIO:
-  """PNG file of a uint8 (H, W) array; TFDS itself would need TensorFlow to encode one."""
-  content = io.BytesIO()
-  Image.fromarray(values).save(content, format="PNG")
-  content.seek(0)
-  return content
+  return pixels.to_png(255 * mask.astype(np.uint8))

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -46,6 +48,12 @@ def test_masks_of_another_size_are_scaled_with_a_count(films, tmp_path, caplog):
   assert (found.masks == films.masks).all()
   assert "3 of 3 files (covid_1.png, Normal (2).png, covid_3.png)" in caplog.text
   assert "not of 8x8 pixels" in caplog.text
+
+
+def test_names_match_however_their_umlauts_are_written(films, tmp_path):
+  films = dataclasses.replace(films, ids=["größe", *_IDS[1:]])
+  folder = _write(tmp_path / "p", dict(zip(["gro\u0308ße", *_IDS[1:]], films.masks, strict=True)))
+  assert (read_folder(folder, films, None).masks == films.masks).all()
 
 
 def test_missing_predictions_are_counted_and_named(films, tmp_path):

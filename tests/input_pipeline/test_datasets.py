@@ -224,6 +224,18 @@ class OwnFilms(tfds.core.GeneratorBasedBuilder):
     return load_films(FilmReader(datasets.prepare(config), "train", config, 8)).ids
 
   assert (ids("a"), ids("b"), ids("a")) == (["a1"], ["b1"], ["a1"])
+  with pytest.raises(FileNotFoundError, match="dataset.manual_dir=.*absent is no folder"):
+    ids("absent")
+  write_tree(tmp_path / "empty", {"notes.txt": b"no film"})
+  with pytest.raises(Exception, match="examples"):
+    ids("empty")
+  (made_from,) = (tmp_path / "tfds").rglob("made_from.json")
+  built_at = made_from.stat().st_mtime_ns
+  assert ids("a") == ["a1"] and made_from.stat().st_mtime_ns == built_at  # Neither mistake has lost the records.
   Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "a" / "a2.png")
   assert sorted(ids("a")) == ["a1", "a2"]
   assert "it was made from" in caplog.text and "have changed" in caplog.text
+  config.manual_dir = ""
+  (made_from,) = (tmp_path / "tfds").rglob("made_from.json")
+  made_from.unlink()  # As of records that TFDS's own command wrote.
+  assert sorted(load_films(FilmReader(datasets.prepare(config), "train", config, 8)).ids) == ["a1", "a2"]

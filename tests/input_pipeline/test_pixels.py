@@ -12,6 +12,7 @@ from scipy import ndimage
 from covseg.prediction.reading import film_files
 from input_pipeline import films, pixels
 from input_pipeline.grey_levels import to_grey
+from input_pipeline.turns import EXIF_TURNS
 from tests.film_makers import dicom, film, picture
 
 FILM = film(96)
@@ -229,8 +230,31 @@ def test_a_mask_of_not_a_number_is_refused():
     pixels.decode_mask(picture(values, "TIFF"))
 
 
-def test_a_coloured_mask_is_refused():
-  colours = np.zeros((8, 8, 3), np.uint8)
-  colours[2:5, 2:5, 0] = 255
-  with pytest.raises(ValueError, match="colours differ"):
-    pixels.decode_mask(picture(colours))
+def _drawn(background, colour, mode="RGB"):
+  image = Image.new("RGB" if mode == "P" else mode, (40, 40), background)
+  image.paste(colour, (4, 4, 12, 12))  # Of 4 % of the picture, so that colours are few.
+  return _saved(image.convert(mode), "PNG")
+
+
+def test_one_colour_on_black_is_a_mask_and_other_colours_are_refused():
+  for mask in (_drawn("black", "red"), _drawn("black", "red", "P")):
+    found = pixels.decode_mask(mask)
+    assert found[4:12, 4:12].all() and found.sum() == 64
+  # There, brightness would mislead.
+  for mask in (_drawn("white", "blue"), _drawn("blue", "red"), _drawn("white", "red", "P")):
+    with pytest.raises(ValueError, match="it is in colours; expected black and white"):
+      pixels.decode_mask(mask)
+  for mask in (_drawn((255, 255, 255, 0), "red", "RGBA"), _drawn((255, 0), (0, 255), "LA")):
+    with pytest.raises(ValueError, match="in its transparency"):
+      pixels.decode_mask(mask)
+
+
+def test_a_mask_of_several_pages_is_refused():
+  page = Image.fromarray(MASK)
+  with pytest.raises(ValueError, match="has 2 pages, .* expected one page"):
+    pixels.decode_mask(_saved(page, "TIFF", save_all=True, append_images=[page]))
+
+
+def test_a_mask_is_turned_with_its_film():
+  stored = pixels.Picture(np.zeros(MASK.shape, np.uint8), EXIF_TURNS[6])
+  assert np.array_equal(pixels.decode_mask(picture(MASK.astype(np.uint8)), stored), np.rot90(MASK, -1))

@@ -1,6 +1,7 @@
 import functools
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -67,6 +68,17 @@ def test_the_first_batch_does_not_wait_for_the_other_films(reader):
   assert (next(batches)["image"] == load_films(reader).images[order[1]]).all()
 
 
+def test_films_of_later_epochs_alone_are_waited_for(reader):
+  infected = np.arange(len(reader)) < 4
+  order = TrainingOrder(infected, 4, seed=0, negative_share=0.5)  # Each epoch draws other films without infection.
+  first_epoch = np.concatenate([order[step] for step in range(order.steps_per_epoch)])
+  late = next(step for step in itertools.count(order.steps_per_epoch) if not set(order[step]) <= set(first_epoch))
+  slow = _Reader(reader, lambda i: i in first_epoch or time.sleep(0.5))
+  batches = batches_from_memory(slow, order, 0, slice(0, 4))
+  batch = next(itertools.islice(batches, late, None))
+  assert (batch["image"] == load_films(reader).images[order[late]]).all()
+
+
 def test_a_damaged_film_is_told_of_before_its_batch(reader):
   order = TrainingOrder(np.ones(len(reader), bool), 4, seed=0)
 
@@ -108,7 +120,7 @@ def _order(config, reader):
 
 
 def _run(config, model, optimizer, mesh):
-  return Run(config, Workdir("unused"), model, optimizer, mesh)
+  return Run(config, Workdir("unused"), model, optimizer, mesh, given={})
 
 
 def losses_of(config, reader, num_steps):

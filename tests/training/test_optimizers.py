@@ -95,3 +95,16 @@ def test_one_head_learns_alone(scope):
   updates, _ = optimizer.update(params, optimizer.init(params), params)
   moved = jax.tree.map(lambda x: bool(np.any(x)), updates)
   assert moved == {"encoder": {"kernel": False}, scope: {"presence": {"bias": True}, "lung": {"bias": False}}}
+
+
+def test_what_does_not_learn_does_not_count_for_the_clipped_norm():
+  config = default.get_config().optimizer
+  config.only, config.clip_norm = "presence", 1.0
+  params = {"encoder": {"kernel": jnp.ones(3)}, "heads": {"presence": {"bias": jnp.ones(2)}}}
+  found = []
+  for size in (0.0, 1e6):
+    gradients = {"encoder": {"kernel": size * jnp.ones(3)}, "heads": {"presence": {"bias": 1e-8 * jnp.ones(2)}}}
+    optimizer = create_optimizer(config)
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    found.append(updates["heads"]["presence"]["bias"])
+  np.testing.assert_array_equal(*found)

@@ -74,13 +74,16 @@ def test_init_from_a_network_with_deep_supervision_takes_all_but_its_heads(tiny_
   jax.tree.map(np.testing.assert_array_equal, given, variables)
 
 
-def test_init_from_another_network_names_what_does_not_fit(tiny_config, whole_run):
+def test_init_from_another_network_names_what_does_not_fit(tiny_config, whole_run, tmp_path):
   tiny_config.model.base_features = 3
   tiny_config.init_from = str(whole_run)
   model = create_model(tiny_config.model)
   random = model.init(jax.random.key(7), np.zeros((1, 32, 32, 1), np.float32), train=False)
   with pytest.raises(ValueError, match=r"misshapen: params/Conv3x3|misshapen: .*DoubleConv_0"):
     initialization.given_variables(tiny_config, random)
+  with pytest.raises(ValueError, match="misshapen"):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
 
 
 def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
@@ -113,8 +116,9 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
     ("augment.flip.probability", 1.5, "between 0 and 1"),
     ("eval.lung_only", True, "head 'lung'"),
     ("eval.least_presence", 0.1, "head 'presence'"),
-    ("eval.match_levels", 0.5, "no effect without eval.flip"),
+    ("eval.match_levels", 0.5, "needs eval.flip=True"),
     ("model.heads", ("infection", "lungs"), "then others of"),
+    ("model.decoder_features", (), "widths of at least 1"),
     ("model.encoder_weights", "imagenet", "has no effect on unet"),
     ("loss.focal_gamma", 3.0, "has no effect on loss.name='bce'"),
     ("loss.lung_weight", 1.0, "has no effect on loss.name='bce'"),

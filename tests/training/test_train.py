@@ -28,7 +28,7 @@ from covseg.training.train_state import create_train_state
 from covseg.training.train_step import create_train_step
 from covseg.workdir import Workdir
 from input_pipeline import datasets
-from input_pipeline.films import Films, resize_image
+from input_pipeline.films import FilmReader, Films, resize_image
 from tests.conftest import ROOT
 
 
@@ -182,15 +182,14 @@ def test_fewer_epochs_than_a_run_has_had_are_refused(whole_run, tiny_config):
   assert json.loads((whole_run / "config.json").read_text())["num_epochs"] == 2
 
 
-def test_a_run_does_not_go_on_with_another_number_of_films_or_a_damaged_checkpoint(tiny_config, tmp_path, monkeypatch):
+def test_a_run_does_not_go_on_with_other_films_or_a_damaged_checkpoint(tiny_config, tmp_path, monkeypatch):
   run = tmp_path / "run"
   tiny_config.num_epochs = 1
   train.train_and_evaluate(tiny_config, str(run))
   tiny_config.num_epochs, log = 2, (run / "metrics.jsonl").read_text()
   with monkeypatch.context() as patch:
-    order = train.TrainingOrder
-    patch.setattr(train, "TrainingOrder", lambda infected, *rest: order(infected[:8], *rest))
-    with pytest.raises(ValueError, match="has had epochs of 3 steps, and the training films there are now make 2"):
+    patch.setattr(FilmReader, "films", "11 films of a folder")
+    with pytest.raises(ValueError, match="was trained on 12 films of .* bytes.; .* there are now are 11 films of a"):
       train.train_and_evaluate(tiny_config, str(run))
   assert (run / "metrics.jsonl").read_text() == log
   largest = max(
@@ -257,6 +256,9 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_begun_anew(tiny_config
   workdir.checkpoints.mkdir()
   train.train_and_evaluate(tiny_config, str(workdir.path))
   assert workdir.read_config().model.base_features == 2
+  workdir.metrics_file.write_text('{"epoch": 1, "step": 3}\n{"epoch": 2, "step": 6}\n')
+  with pytest.raises(ValueError, match="the log of 2 epochs but no checkpoint"):
+    train.train_and_evaluate(tiny_config, str(workdir.path))
   (workdir.checkpoints / "3").mkdir()
   with pytest.raises(ValueError, match="another configuration"):
     train.train_and_evaluate(other, str(workdir.path))

@@ -26,6 +26,10 @@ def test_one_process_decodes_file_after_file():
     decoding_apart.pixel_array(_CONTENT[:-500])
   assert np.array_equal(decoding_apart.pixel_array(_CONTENT), _FILM)
   assert decoding_apart._idle.qsize() == 1
+  (process,) = decoding_apart._idle.queue
+  process.kill()
+  process.wait()
+  assert np.array_equal(decoding_apart.pixel_array(_CONTENT), _FILM)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,13 @@ def test_values_are_transformed_as_pydicom_does(elements):
   assert np.abs(film_files.decode(content).pixels.ravel() - expected).max() <= 0.51
 
 
+def test_a_table_may_begin_below_zero_though_pixels_are_unsigned():
+  table = _table(range(0, 1000, 2), first=2**16 - 500, bits=10)  # -500, as it is often written.
+  entries = np.clip(_DEEP.astype(int) - 1000 + 500, 0, 499) * 2
+  found = _pixels(_DEEP, **_TWELVE, RescaleIntercept=-1000, RescaleSlope=1, VOILUTSequence=table)
+  assert np.abs(found - 255 * entries / 1023).max() <= 0.51
+
+
 def test_signed_pixels_and_no_window_take_the_whole_scale_but_for_padding():
   pixels = np.array([[-200, -100, 0, 100, -2000]], np.int16)
   assert _pixels(pixels, PixelPaddingValue=-2000).tolist() == [[0, 85, 170, 255, 0]]
@@ -106,7 +113,7 @@ def test_signed_pixels_and_no_window_take_the_whole_scale_but_for_padding():
 def test_patient_orientation_turns_a_film_and_nonsense_does_not():
   assert film_files.decode(dicom(_FILM, PatientOrientation=["L", "F"])).turn == Turn()
   assert film_files.decode(dicom(_FILM, PatientOrientation=["R", "H"])).turn == Turn(2)
-  for nonsense in (["A", "F"], ["", ""], "LEFT"):
+  for nonsense in (["L", "R"], ["", ""], "LEFT"):
     assert film_files.decode(dicom(_FILM, PatientOrientation=nonsense)).turn == Turn()
 
 
@@ -115,6 +122,7 @@ def test_patient_orientation_turns_a_film_and_nonsense_does_not():
   [
     ({"Modality": "CT"}, "Modality"),
     ({"ViewPosition": "LL"}, "lateral"),
+    ({"PatientOrientation": ["A", "F"]}, "Patient Orientation is not that of a frontal film"),
     ({"PresentationIntentType": "FOR PROCESSING"}, "for processing"),
   ],
 )
