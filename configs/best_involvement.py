@@ -3,7 +3,7 @@
 python main.py --config=configs/best_involvement.py --config.dataset.manual_dir=FOLDER
 
 Only the head "involvement" learns, and only from films with an infection: there, clean and infected lungs come from the
-same hospitals. Every film is changed as other hospitals might have exposed, scaled and stored it. 12 min on 2 CPU cores
+same hospitals. Films are changed as other hospitals might have exposed, scaled and stored them. 12 min on 2 CPU cores
 that had other work, too; what it reaches is in covseg/trained/released/best.md.
 """
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import flax
 from ml_collections import ConfigDict
 
 from configs import default
@@ -43,11 +44,9 @@ def check_ranges(
 def check_effects(config: ConfigDict, prefix: str, used: Iterable[str], by: str) -> None:
   """Raises ValueError where a field differs from its default that has no effect."""
   defaults = default.get_config()[prefix.rstrip(".")]
-  for field in {*config.keys()} - {*used}:
+  for field in sorted({*config.keys()} - {*used}):
     if config[field] != defaults[field]:
-      raise ValueError(
-        f"{prefix}{field}={config[field]!r} has no effect on {by}, which has {', '.join(sorted(used)) or 'no fields'}."
-      )
+      raise ValueError(f"{prefix}{field}={config[field]!r} has no effect on {by}, which has {', '.join(sorted(used))}.")
 
 
 def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
@@ -79,12 +78,12 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
     section[name] = value
   except (KeyError, SyntaxError, TypeError, ValueError) as error:
     kind = type(section[name]).__name__
-    raise UsageError(f"--set {change}: {text!r} is not a value of {field}, which takes a {kind}.") from error
+    raise UsageError(f"--set {change}: {text!r} is not a value of {field} ({kind}).") from error
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:
   """{"model.base_features": 32, ...} of all fields."""
-  return _flat(json.loads(to_json(config)))
+  return flax.traverse_util.flatten_dict(json.loads(to_json(config)), sep=".")
 
 
 def to_json(config: ConfigDict) -> str:
@@ -119,13 +118,3 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
     for field in sorted(old_fields.keys() | new_fields.keys())
     if field not in free and old_fields.get(field) != new_fields.get(field)
   ]
-
-
-def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flattened = {}
-  for name, value in fields.items():
-    if isinstance(value, dict):
-      flattened.update(_flat(value, f"{prefix}{name}."))
-    else:
-      flattened[prefix + name] = value
-  return flattened

@@ -57,6 +57,7 @@ async function addLot(items, lot) {
       }
       films.set(film.id, film);
       addToGallery(film);
+      if (film.threshold !== Number(threshold())) await askValues(film);  // The slider has moved since.
       if (++done === 1) await show(film.id);
     } catch (error) {
       problem(error.message);

@@ -38,6 +38,7 @@ from covseg.app.sessions import MAX_FILMS_OF_ALL, Session, Sessions, StoredFilm
 from covseg.prediction.prediction import Prediction
 from covseg.prediction.reading import film_files
 from covseg.prediction.reading.film_files import Radiograph
+from covseg.runtime.command_line import UsageError
 from covseg.trained import model_files, trained_model
 from input_pipeline.limits import MAX_BYTES
 
@@ -63,9 +64,9 @@ def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields
     ValueError: there is no such model or dataset.
   """
   if not host:
-    raise ValueError("--host is empty; name an address of this machine.")
+    raise UsageError("--host is empty; name an address of this machine.")
   if not 0 <= port < 2**16:
-    raise ValueError(f"--port={port} must lie between 0 and {2**16 - 1}.")
+    raise UsageError(f"--port={port} must lie between 0 and {2**16 - 1}.")
   models = Models(list(dict.fromkeys([model, *model_files.released()])), changes)
   threshold = trained_model.load(model, tuple(changes)).config.eval.threshold  # Or an error, before the page opens.
   examples = examples_of(dataset_fields)

@@ -52,6 +52,8 @@ def create_model(config: ConfigDict) -> nn.Module:
   for field, choices in _CHOICES.items():
     check_choice(f"model.{field}", config[field], choices)
   check_ranges(config, "model.", {"base_features": (1, None), "dropout": (0, 0.99)})
+  if not config.decoder_features or min(config.decoder_features) < 1:
+    raise ValueError(f"model.decoder_features={config.decoder_features} must be widths of at least 1, one or more.")
   heads = tuple(config.heads)
   if heads[:1] != ("infection",) or len(set(heads)) < len(heads) or not {*heads} <= {*HEADS}:
     raise ValueError(f"model.heads={heads!r} is not known; it is 'infection', then others of {HEADS}.")

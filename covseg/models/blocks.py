@@ -50,7 +50,7 @@ class DoubleConv(nn.Module):
 
   Attributes:
     features: its channels.
-    norm: "batch", or "group" with 8 groups, or as many as divide the channels (Wu and He 2018).
+    norm: "batch", or "group" (Wu and He 2018), with the largest number of groups that divides 8 and the channels.
   """
 
   features: int

@@ -6,8 +6,6 @@ import jax
 from covseg.models import blocks
 from covseg.models.upsampling import upsample
 
-DECODERS = ("unet", "fpn")
-
 
 class UNetDecoder(nn.Module):
   """Features of stride 1 where it has five levels, of stride 2 where it has four.
@@ -54,3 +52,6 @@ class FPNDecoder(nn.Module):
       if level > 2:
         x = blocks.resize(x, (2 * x.shape[1], 2 * x.shape[2]), align_corners=True)
     return x
+
+
+DECODERS = {"unet": UNetDecoder, "fpn": FPNDecoder}

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from covseg.models import blocks
-from covseg.models.decoders import FPNDecoder, UNetDecoder
+from covseg.models.decoders import DECODERS
 from covseg.models.encoders import ENCODERS
 
 
@@ -13,8 +13,8 @@ class EncoderDecoder(nn.Module):
 
   Attributes:
     encoder: a name in `encoders.ENCODERS`; its parameters lie under "encoder".
-    decoder: "unet" (Ronneberger et al. 2015), or "fpn" (Kirillov et al. 2019, as Tahir et al. 2021
-      used it); both as in segmentation_models_pytorch.
+    decoder: a name in `decoders.DECODERS`: "unet" (Ronneberger et al. 2015), or "fpn" (Kirillov et al. 2019, as
+      Tahir et al. 2021 used it); both as in segmentation_models_pytorch.
     decoder_features: channels of the U-Net decoder, from stride 16 to finer ones.
     heads: names in `blocks.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
@@ -32,10 +32,8 @@ class EncoderDecoder(nn.Module):
     _, h, w, _ = images.shape
     padded = blocks.pad_to_multiple(images.astype(self.dtype), 32)
     features = ENCODERS[self.encoder](name="encoder")(padded, train)
-    if self.decoder == "fpn":
-      decoder = FPNDecoder(name="decoder")
-    else:
-      decoder = UNetDecoder(self.decoder_features, name="decoder")
+    widths = {"features": self.decoder_features} if self.decoder == "unet" else {}
+    decoder = DECODERS[self.decoder](**widths, name="decoder")
     outputs = blocks.Heads(self.heads, name="heads")(decoder(features, train), features[-2:])
 
     def full_size(logits: jax.Array) -> jax.Array:

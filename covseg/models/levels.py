@@ -18,8 +18,8 @@ _POINTS = 48  # A side, of the grid of pixels that are sorted.
 def match(images: jax.Array, part: float) -> jax.Array:
   """Images, float32 (B, H, W, 1) in [0, 1], whose levels are moved by a part in [0, 1] to `TARGET` at equal quantiles.
 
-  Between quantiles they move piecewise linearly; a level that fills several quantiles moves to the lowest of them. All
-  the way, gamma, contrast and equalisation have no effect, as long as they keep levels apart.
+  Between quantiles they move piecewise linearly; a level that fills several quantiles moves to the lowest of them. With
+  part=1, gamma, contrast and equalisation have no effect, as long as they keep levels apart.
   """
   source = jnp.pad(quantiles(images), ((0, 0), (1, 0)))
   rises = np.diff(TARGET, prepend=0, append=1)

@@ -22,6 +22,7 @@ from covseg.prediction.reading import film_files, film_search
 from covseg.prediction.reading.film_search import FoundFilm
 from covseg.prediction.writing import dicom_seg, prediction_files, predictions_table
 from covseg.prediction.writing.prediction_files import Wanted
+from covseg.runtime.command_line import UsageError
 from input_pipeline.dicom.file import is_dicom
 from input_pipeline.limits import room_for
 
@@ -85,10 +86,10 @@ def run(
       where results would lie; or masks of lungs are wanted of a model that does not tell them.
   """
   if not output:
-    raise ValueError("--output is empty; name a folder for the results.")
+    raise UsageError("--output is empty; name a folder for the results.")
   folder = pathlib.Path(output).expanduser()
   if folder.exists() and not folder.is_dir():
-    raise ValueError(f"--output={folder} is no folder.")
+    raise UsageError(f"--output={folder} is no folder.")
   part, count = shard
   found_by_all = film_search.find(paths, folder)
   found = found_by_all[part - 1 :: count]
@@ -104,7 +105,7 @@ def run(
     dicom_seg.check_installed()
   loaded = predictor.load(model, tuple(changes))
   if wanted.lungs and not loaded.has_lungs:
-    raise ValueError(f"{loaded.trained.name} does not tell lungs, which --lungs asks for.")
+    raise UsageError(f"{loaded.trained.name} has no lung head, which --lungs needs.")
   folder.mkdir(parents=True, exist_ok=True)
   batch_size = max(1, min(loaded.trained.config.eval.batch_size, len(found)))  # A shard may have no film.
   loaded.warm_up(batch_size)
@@ -125,6 +126,8 @@ def run(
       lines.append(film.line)
     journal.write_table(lines)
   except OSError as error:
+    if error.errno not in _NO_ROOM:
+      raise
     raise OSError(f"{folder} takes no more: {error.strerror}. Make room, and go on with --resume.") from error
   seconds, reading_and_writing = time.monotonic() - began, sum(work.thread_seconds)
   print(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.special import expit, logit
 
 from covseg.drawing import overlay
 from covseg.severity import Severity
@@ -45,7 +46,7 @@ class Prediction:
   @functools.cached_property
   def probability(self) -> np.ndarray:
     """float32 (H, W) in [0, 1], of infection."""
-    return sigmoid(self.logits)
+    return expit(self.logits)
 
   @property
   def infected_percent_of_film(self) -> float:
@@ -85,11 +86,3 @@ class Prediction:
 
 def _percent(value: float | None) -> str:
   return "-" if value is None else f"{value:.0f} %"
-
-
-def logit(probability: float) -> float:
-  return float(np.log(probability) - np.log1p(-probability))
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-  return 1 / (1 + np.exp(-logits))

@@ -18,11 +18,12 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
+from scipy.special import expit, logit
 
 from covseg.models.inference import predict, to_network
 from covseg.prediction import plausibility
 from covseg.prediction.framing import Frame, frame
-from covseg.prediction.prediction import Prediction, logit, sigmoid
+from covseg.prediction.prediction import Prediction
 from covseg.prediction.reading import film_files
 from covseg.prediction.reading.film_files import Radiograph
 from covseg.runtime import compilation
@@ -31,7 +32,7 @@ from covseg.trained import DEFAULT_MODEL, trained_model
 from covseg.trained.trained_model import TrainedModel
 
 # Modes of PIL images whose values are grey levels or red, green and blue.
-_PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB")
+_PLAIN_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F", "RGB")
 # Logits where the network saw nothing: a probability of 0 in any printed figure.
 _NOTHING = -20.0
 
@@ -122,8 +123,8 @@ class Predictor:
       lungs=on_film["lung"] > 0 if "lung" in on_film else None,
       # In the network's square: there the film is upright, and shares of areas are the same.
       severity=None if lungs is None else severity(infection, lungs),
-      involvement=float(sigmoid(logits["involvement"])) if "involvement" in logits else None,
-      confidence=float(sigmoid(logits["infection"][infection]).mean()) if infection.any() else None,
+      involvement=float(expit(logits["involvement"])) if "involvement" in logits else None,
+      confidence=float(expit(logits["infection"][infection]).mean()) if infection.any() else None,
       warnings=plausibility.warnings(film, framed.frame, framed.seen, infection, lungs),
       is_dicom=film.is_dicom,
     )

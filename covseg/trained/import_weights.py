@@ -26,7 +26,7 @@ _LEAVES = {
   "var": "running_var",
 }
 # What the encoders have no use for: classifiers, and batch norm's counts of batches.
-_DROPPED = re.compile(r"(fc|_fc|classifier|_conv_head|_bn1)\.|.*\.num_batches_tracked$")
+_DROPPED = re.compile(r"(fc|_fc|classifier)\.|.*\.num_batches_tracked$")
 
 
 def run(file: str, encoder: str, output: str) -> None:

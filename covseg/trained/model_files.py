@@ -57,7 +57,12 @@ def load(path: str | os.PathLike) -> tuple[ConfigDict, dict[str, Any], int]:
       about = file.metadata() or {}
       tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     config, step = configuration.from_json(about["config"]), int(about["step"])
-  except (safetensors.SafetensorError, KeyError, ValueError) as error:
+  except KeyError as error:
+    raise ValueError(
+      f"{path} is not a model that covseg wrote: its header has no {error}. If it has the weights of an encoder, train "
+      "from it with --config.model.encoder_weights."
+    ) from error
+  except (safetensors.SafetensorError, ValueError) as error:
     raise ValueError(f"{path} is not a model that covseg wrote: {error}") from error
   shapes = shapes_of(create_model(config.model))
   expected = {name: x.shape for name, x in flax.traverse_util.flatten_dict(shapes, sep="/").items()}

@@ -32,7 +32,7 @@ class TrainedModel:
       largest image size of all.
     network: the Linen module.
     variables: {"params": ..., "batch_stats": ...}, what `network.apply` takes to predict.
-    step: updates that the weights have seen; of an ensemble, of all.
+    step: batches that the weights have learnt from; of an ensemble, of all.
   """
 
   name: str
@@ -98,7 +98,7 @@ def _change(trained: TrainedModel, changes: Sequence[str]) -> TrainedModel:
   config = trained.config.copy_and_resolve_references()
   for change in changes:
     configuration.override(config, change, [*(f"eval.{name}" for name in config.eval), "model.prune_to"])
-  if trained.config.eval.flip and not config.eval.flip:
+  if not (config.eval.flip or any(change.startswith("eval.match_levels=") for change in changes)):
     config.eval.match_levels = 0.0  # It is of mirror images.
   try:
     return trained.with_config(config)

