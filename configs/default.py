@@ -121,7 +121,7 @@ def get_config() -> ConfigDict:
   optimizer.only = ""
   # Batches whose gradients are averaged for one update.
   optimizer.accumulation_steps = 1
-  # Of the exponential moving average of the parameters, which is then what is evaluated; 0 for none.
+  # Of the exponential moving average of the parameters, a batch at a time, which is then what is evaluated; 0 for none.
   optimizer.ema_decay = 0.0
 
   # What is done at random to each training film, with what probability, and up to what strength.
@@ -174,12 +174,11 @@ def get_config() -> ConfigDict:
   evaluation.flip = False
   # Part of the way that the mirror image's grey levels are moved to those of an average film, where eval.flip is true.
   evaluation.match_levels = 0.0
-  # In a film that has an infection with a smaller probability than this, by the presence head, infection is
-  # no likelier at any pixel than that; 0 where films are known to have one.
-  evaluation.least_presence = 0.0
-  # In a film neither of whose lungs is infected with at least this probability, by the involvement head, infection is
-  # no likelier at any pixel than that; 0 where films are known to have one.
+  # Where the involvement head gives neither lung at least this probability, the probability of every pixel is capped at
+  # the head's; 0 for films that are known to show an infection.
   evaluation.least_involvement = 0.0
+  # The same by the presence head, of the film.
+  evaluation.least_presence = 0.0
   # Infection is no likelier than lung; takes a lung head.
   evaluation.lung_only = False
   # A pixel is called infected where its probability is above it.

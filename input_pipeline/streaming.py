@@ -60,7 +60,7 @@ def streamed_batches(reader: FilmReader, order: TrainingOrder, first_step: int, 
     return {name: array for name, array in batch.items() if array is not None}
 
   films = _Films(order, first_step, share)
-  return iter(
+  batches = iter(
     grain.MapDataset.source(films)
     .map(load)
     .to_iter_dataset(
@@ -68,6 +68,9 @@ def streamed_batches(reader: FilmReader, order: TrainingOrder, first_step: int, 
     )
     .batch(films.share_size)
   )
+  yield from itertools.islice(batches, order.steps_per_epoch)
+  reader.report_notes()
+  yield from batches
 
 
 class _Films:

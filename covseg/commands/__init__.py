@@ -2,7 +2,7 @@
 
 COMMANDS = {
   "evaluate": "Evaluates a model, or another system's masks, on a split",
-  "predict": "Masks, overlays and figures for films of one's own",
+  "predict": "Masks, overlays and a table of severity for films of your own",
   "external": "Compares predictions for films without masks with diagnoses or scores of severity",
   "app": "Opens a page in the browser on which films get masks",
   "export": "Writes a trained network into one file, for JAX or as ONNX",

@@ -19,7 +19,7 @@ from input_pipeline.films import FilmReader, Films, load_films
 
 logger = logging.getLogger(__name__)
 
-_OTHER_LEVELS = "mask has other levels than 0 and one more"
+_OTHER_LEVELS = "mask with more than two levels, or two without 0"
 _OUTSIDE_LUNGS = "infected pixels outside the lungs"
 _QUANTILES = (5, 25, 50, 75, 95)
 
@@ -197,11 +197,11 @@ def _mean_share_of_lung(films: Films, chosen: np.ndarray) -> float | None:
 def _overview(statistics: Sequence[Mapping[str, Any]]) -> str:
   lines = []
   for row in statistics:
-    line = f"{row['split']} {row['label']}: {row['films']:,} films"
+    line = f"{' '.join(filter(None, (row['split'], row['label'])))}: {row['films']:,} films"
     if row["films_with_infection"]:
       line += (
-        f", {row['films_with_infection']:,} with infection, on which it takes "
-        f"{row['mean_infected_percent']} % of the image in the mean"
+        f", {row['films_with_infection']:,} with infection, which covers "
+        f"{row['mean_infected_percent']} % of the image on average"
       )
     lines.append(f"{line}; grey level {row['grey_mean']} +- {row['grey_standard_deviation']}")
   return "\n".join(lines)

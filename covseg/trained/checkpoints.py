@@ -109,9 +109,11 @@ class Checkpoints:
 
   def kept(self) -> str:
     """A sentence that says which checkpoint there is to go on from."""
-    if self.latest_step is None:
+    # By the folder: after an error, Orbax may know of none.
+    steps = [int(path.name) for path in self._folder.glob("*") if path.name.isdigit()]
+    if not steps:
       return "There is no earlier one to go on from."
-    return f"The last one, of step {self.latest_step}, is kept."
+    return f"The last one, of step {max(steps)}, is kept."
 
   def check_films(self, step: int) -> None:
     """Raises ValueError if a checkpoint is of a training on other films."""

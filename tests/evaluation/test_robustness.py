@@ -1,4 +1,4 @@
-"""Films of worse quality: how they are changed, and what is measured on them."""
+"""Image corruptions: how they are changed, and what is measured on them."""
 
 import dataclasses
 import io
