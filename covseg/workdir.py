@@ -1,5 +1,6 @@
 """What a run leaves behind, and the names of its parts."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -9,6 +10,8 @@ from ml_collections import ConfigDict
 
 from covseg import configuration
 
+# Before the number of a step, the name of a checkpoint that is saved again.
+ASIDE = ".checkpoint_"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -59,7 +62,8 @@ class Workdir:
   @property
   def has_checkpoint(self) -> bool:
     """Whether there is a checkpoint to go on from."""
-    return self.checkpoints.is_dir() and any(folder.name.isdigit() for folder in self.checkpoints.iterdir())
+    folders = self.checkpoints.glob("*"), self.path.glob(f"{ASIDE}*")
+    return any(folder.name.removeprefix(ASIDE).isdigit() for folder in itertools.chain(*folders))
 
   def read_config(self) -> ConfigDict:
     """The configuration of the run.

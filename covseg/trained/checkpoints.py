@@ -4,6 +4,7 @@ import contextlib
 import errno
 import glob
 import logging
+import os
 import pathlib
 import shutil
 import tempfile
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 import jax
 from orbax.checkpoint.experimental import v1 as ocp
 
+from covseg.workdir import ASIDE
+
 State = TypeVar("State")
 _policies = ocp.training.preservation_policies
 
@@ -20,7 +23,7 @@ _policies = ocp.training.preservation_policies
 class Checkpoints:
   """The checkpoints in a folder, each under the number of its step.
 
-  A checkpoint appears under its name only when it is complete, and one of another step goes only after that:
+  A checkpoint appears under its name only when it is complete, and an old one goes only after that:
   a process killed, or a disk filled, at any moment leaves the previous ones whole.
   """
 
@@ -33,6 +36,8 @@ class Checkpoints:
       read_only: leave alone what a run under way may be writing there.
     """
     self._folder, self._films = folder, films
+    if not read_only and jax.process_index() == 0:
+      self._put_back()
     self._checkpointer = ocp.training.Checkpointer(
       self._path_for_orbax(),
       save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
@@ -84,7 +89,7 @@ class Checkpoints:
       epoch_losses: within an epoch, the losses of its steps so far.
 
     Raises:
-      OSError: it could not be written; those of other steps are as they were.
+      OSError: it could not be written; the checkpoints before it are as they were.
     """
     folder = self._folder
     # Half a megabyte is what Orbax writes besides.
@@ -93,7 +98,7 @@ class Checkpoints:
       free = shutil.disk_usage(folder).free
       if free < needed:
         raise OSError(errno.ENOSPC, f"it takes {needed:,} bytes, and the disk has {free:,} left")
-      with _errors_are_raised_only():
+      with self._kept_aside(int(state.step)), _errors_are_raised_only():
         self._checkpointer.save(
           int(state.step),
           state,
@@ -106,6 +111,31 @@ class Checkpoints:
         f"The checkpoint of step {int(state.step)} could not be written to {folder}: {error}. {self.kept()} "
         "Once that is mended, the same command goes on."
       ) from error
+
+  @contextlib.contextmanager
+  def _kept_aside(self, step: int) -> Iterator[None]:
+    """Keeps the checkpoint of a step that is saved again, as Orbax deletes it before it writes.
+
+    That happens when a run goes on that was stopped while it was validated.
+    """
+    place, aside = self._folder / str(step), self._folder.with_name(f"{ASIDE}{step}")
+    if jax.process_index() or not place.exists():
+      yield
+      return
+    shutil.copytree(place, aside, copy_function=_link)
+    try:
+      yield
+    finally:
+      self._put_back()
+
+  def _put_back(self) -> None:
+    """Puts what was kept aside back in its place, if nothing is there."""
+    for aside in self._folder.parent.glob(f"{ASIDE}*"):
+      place = self._folder / aside.name.removeprefix(ASIDE)
+      if place.exists():
+        shutil.rmtree(aside)
+      else:
+        aside.rename(place)
 
   def kept(self) -> str:
     """A sentence that says which checkpoint there is to go on from."""
@@ -184,6 +214,14 @@ def _errors_are_raised_only() -> Iterator[None]:
     yield
   finally:
     absl_logger.setLevel(level)
+
+
+def _link(source: str, target: str) -> None:
+  """A second name of a file; a copy where a file system knows no such thing."""
+  try:
+    os.link(source, target)
+  except OSError:
+    shutil.copy2(source, target)
 
 
 def _val_dice(metrics: Any) -> float:

@@ -318,6 +318,30 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(tiny_config, tmp_path,
     assert checkpoints.best_step == 2
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_step_that_cannot_be_saved_again_stays_as_it_was(tiny_config, tmp_path):
+  model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
+  state = create_train_state(model, optimizer, seed=0, image_size=32)
+  with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+    checkpoints.save(state, epoch_losses=[0.5])
+  message = r"step 0 could not be written .* of step 0, is kept"
+  with (
+    pytest.raises(OSError, match=message),
+    Checkpoints(tmp_path / "checkpoints") as checkpoints,
+    _full_while_writing(),
+  ):
+    checkpoints.save(state, val_dice=0.6)
+  for _ in range(2):  # As it was, and as a kill would leave it in the middle of the second save.
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+      found, losses = checkpoints.restore(0, state)
+      assert _same(found, state) and losses == [0.5]
+    (tmp_path / "checkpoints" / "0").rename(tmp_path / ".checkpoint_0")
+  with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+    checkpoints.save(state, val_dice=0.6)
+    assert checkpoints.best_step == 0
+  assert not list(tmp_path.glob(".checkpoint*"))
+
+
 @pytest.mark.parametrize(
   ("override", "message"),
   [
