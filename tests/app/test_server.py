@@ -133,6 +133,7 @@ def test_a_damaged_film_is_a_sentence_and_nothing_else_is_lost(client, session, 
 def test_names_stay_in_the_folder(client, session, name, kept, tmp_path):
   assert _add(client, session, name, _FILMS["0.png"]).json()["name"] == kept
   archive = zipfile.ZipFile(io.BytesIO(client.get(f"/{session}/results.zip").content))
+  assert not any(".." in name or name.startswith("/") for name in archive.namelist())
   archive.extractall(tmp_path / "out")
   assert {path.relative_to(tmp_path / "out").parts[0] for path in files_under(tmp_path / "out")} == {
     "masks",

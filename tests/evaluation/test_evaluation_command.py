@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from covseg.evaluation import evaluate, evaluation_command
 from covseg.evaluation.evaluation_command import Request, run
+from covseg.runtime import devices
+from covseg.trained import trained_model
 from covseg.workdir import Workdir
+from input_pipeline import datasets
+from input_pipeline.films import FilmReader, load_films
 from tests.conftest import ROOT
 
 
@@ -37,15 +42,16 @@ def test_evaluates_the_best_checkpoint_as_training_did(whole_run, tmp_path):
 
 
 def test_another_systems_masks_are_judged_by_the_same_code(whole_run, tmp_path):
-  run(Request("test", model=str(whole_run), threshold=0.01, output=str(tmp_path / "network")))
-  with (tmp_path / "network" / "per_image.csv").open() as file:
-    rows = list(csv.DictReader(file))
+  run(Request("test", model=str(whole_run), output=str(tmp_path / "network")))
+  trained = trained_model.load(str(whole_run))
+  config = trained.config.dataset
+  films = load_films(FilmReader(datasets.prepare(config), "test", config, trained.config.image_size, 256))
   masks = tmp_path / "masks"
   masks.mkdir()
-  for row in rows:
-    assert int(row["predicted_pixels"]) == 256 * 256  # All of it, at this threshold.
-    Image.fromarray(np.full((256, 256), 255, np.uint8)).save(masks / f"{row['id']}.png")
-  config = json.loads((whole_run / "config.json").read_text())["dataset"]
+  predicted = evaluate.predict(trained, devices.create_mesh(1), films, "").masks
+  assert len({mask.sum() for mask in predicted}) == len(films)  # So that exchanged masks would be noticed.
+  for film_id, mask in zip(films.ids, predicted, strict=True):
+    Image.fromarray(255 * mask.astype(np.uint8)).save(masks / f"{film_id}.png")
   fields = {"name": config["name"], "data_dir": config["data_dir"]}
   run(Request("test", predictions=str(masks), dataset_fields=fields))
   found = _metrics(masks / "evaluation" / "test")
@@ -107,6 +113,7 @@ def test_a_log_that_a_kill_has_cut_short_is_read_up_to_there(tmp_path):
 
 def test_ensembles_of_runs_that_are_called_alike_have_folders_of_their_own(whole_run, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(evaluation_command.evaluate, "evaluate_model", lambda *_, **__: None)
   for name in ("rate0.1", "rate0.2"):
     (tmp_path / name).mkdir()
     (tmp_path / name / "seed0").symlink_to(whole_run)

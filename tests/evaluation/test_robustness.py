@@ -112,13 +112,7 @@ def test_lungs_are_blacked_out_or_left_alone():
   assert found["lungs_black"]["dice"] == 0
 
 
-def test_masks_of_another_system_cannot_be_changed(tmp_path):
-  request = evaluation_command.Request("test", predictions=str(tmp_path), shortcuts=True)
-  with pytest.raises(ValueError, match="--model"):
-    evaluation_command.run(request)
-
-
-def test_the_command_puts_them_into_metrics_and_report(whole_run, tmp_path, monkeypatch):
+def test_evaluate_writes_robustness_and_shortcuts_into_metrics_and_report(whole_run, tmp_path, monkeypatch):
   first, second = tmp_path / "first", tmp_path / "second"
   for folder, reference in ((first, None), (second, str(first))):
     evaluation_command.run(

@@ -168,13 +168,20 @@ def test_a_sweep_that_cannot_run_is_refused_before_its_first_run(tmp_path, text,
   assert not (tmp_path / "runs").exists()
 
 
-def test_shares_cover_every_run_once(tmp_path):
+def test_shares_cover_every_run_once(tmp_path, monkeypatch):
   (tmp_path / "sweep.py").write_text(_entry("Entry('a', 'configs/unet.py', {}, range(7))"))
   runs = sweep.plan(str(tmp_path / "sweep.py"), tmp_path / "runs", ["image_size=64"])
   assert [planned.config.seed for planned in runs] == list(range(7))
   assert {planned.config.image_size for planned in runs} == {64}
-  shares = [runs[i::3] for i in range(3)]
-  assert sorted(planned.config.seed for share in shares for planned in share) == list(range(7))
+  executed = []
+  monkeypatch.setattr(sweep, "_execute", lambda planned, stop: executed.append(planned.config.seed) or 0)
+  monkeypatch.setattr(sweep, "is_done", lambda planned: planned.config.seed in executed)
+  monkeypatch.setattr(sweep, "_result", lambda planned: "")
+  for share in (1, 2, 3):
+    before = len(executed)
+    sweep.run(str(tmp_path / "sweep.py"), str(tmp_path / "runs"), (share, 3), ["image_size=64"])
+    assert len(executed) - before in (2, 3)
+  assert sorted(executed) == list(range(7))
 
 
 @pytest.mark.parametrize("argument", ["--shard=0/3", "--shard=4/3", "--shard=2", "--set=image_size"])

@@ -9,7 +9,6 @@ import pytest
 
 from configs import default
 from covseg.models import NETWORKS, blocks, create_model
-from covseg.models.depthwise import depthwise_conv
 from covseg.models.encoders import ENCODERS
 from covseg.training import losses
 from input_pipeline.cxr_phantom import phantom
@@ -275,23 +274,6 @@ def test_up_convolution_is_a_transposed_convolution():
       expected[:, dy::2, dx::2] += x @ kernel[:, dy, dx]
   out = blocks.UpConv(3).apply({"params": {"kernel": kernel, "bias": bias}}, x)
   np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize(("padding", "pads"), [(1, [(1, 1)] * 2), (None, "SAME")])
-def test_depthwise_convolution_is_a_grouped_one(stride, padding, pads):
-  rng = np.random.default_rng(0)
-  x = rng.normal(size=(2, 8, 10, 4)).astype(np.float32)
-  kernel = rng.normal(size=(3, 3, 4)).astype(np.float32)
-  expected = jax.lax.conv_general_dilated(
-    x,
-    kernel[:, :, None],
-    (stride, stride),
-    pads,
-    dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    feature_group_count=4,
-  )
-  np.testing.assert_allclose(depthwise_conv(x, kernel, stride, padding), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_resizing_by_corners_is_linear_between_the_outer_pixels():

@@ -68,7 +68,7 @@ def test_the_first_batch_does_not_wait_for_the_other_films(reader):
   assert (next(batches)["image"] == load_films(reader).images[order[1]]).all()
 
 
-def test_films_of_later_epochs_alone_are_waited_for(reader):
+def test_a_batch_waits_for_films_that_the_first_epoch_did_not_use(reader):
   infected = np.arange(len(reader)) < 4
   order = TrainingOrder(infected, 4, seed=0, negative_share=0.5)  # Each epoch draws other films without infection.
   first_epoch = np.concatenate([order[step] for step in range(order.steps_per_epoch)])

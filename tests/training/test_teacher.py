@@ -71,10 +71,11 @@ def test_training_with_soft_masks_is_the_same_however_it_is_fed(tiny_config, rea
   assert of_masks != pytest.approx(from_memory, rel=1e-2)
 
 
-def test_a_teacher_and_films_beyond_memory_are_refused(tiny_config, reader, whole_run):
+def test_a_teacher_and_films_beyond_memory_are_refused(tiny_config, whole_run, tmp_path):
   tiny_config.loss.teacher, tiny_config.dataset.memory_limit_gb = str(whole_run), 1e-6
   with pytest.raises(ValueError, match=r"loss.teacher needs the training films in memory.*memory_limit_gb"):
-    losses_of(tiny_config, reader, 1)
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,7 @@ def test_a_run_stopped_by_sigterm_ends_as_an_undisturbed_one(whole_run, tiny_con
     patch.setattr(train, "RunLog", StoppingLog)
     train.train_and_evaluate(tiny_config, str(tmp_path / "stopped"))
   assert not (tmp_path / "stopped" / "evaluation").exists()
+  monkeypatch.setattr(train.evaluate, "evaluate_model", lambda *_, **__: None)
   train.train_and_evaluate(tiny_config, str(tmp_path / "stopped"))
 
   whole, stopped = (_state(workdir, tiny_config, 6) for workdir in (whole_run, tmp_path / "stopped"))
@@ -166,7 +167,8 @@ def test_a_run_stopped_by_sigterm_ends_as_an_undisturbed_one(whole_run, tiny_con
   assert _without_speed(_lines(whole_run)) == _without_speed(_lines(tmp_path / "stopped"))
 
 
-def test_a_longer_run_goes_on_from_a_shorter_one(whole_run, tiny_config, tmp_path):
+def test_a_longer_run_goes_on_from_a_shorter_one(whole_run, tiny_config, tmp_path, monkeypatch):
+  monkeypatch.setattr(train.evaluate, "evaluate_model", lambda *_, **__: None)
   tiny_config.num_epochs = 1
   train.train_and_evaluate(tiny_config, str(tmp_path / "one"))
   tiny_config.num_epochs = 2
@@ -185,6 +187,7 @@ def test_fewer_epochs_than_a_run_has_had_are_refused(whole_run, tiny_config):
 def test_a_run_does_not_go_on_with_other_films_or_a_damaged_checkpoint(tiny_config, tmp_path, monkeypatch):
   run = tmp_path / "run"
   tiny_config.num_epochs = 1
+  monkeypatch.setattr(train.evaluate, "evaluate_model", lambda *_, **__: None)
   train.train_and_evaluate(tiny_config, str(run))
   tiny_config.num_epochs, log = 2, (run / "metrics.jsonl").read_text()
   with monkeypatch.context() as patch:

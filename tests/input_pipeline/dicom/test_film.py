@@ -151,3 +151,4 @@ def test_nothing_about_the_patient_is_printed(tmp_path):
   last = done.stderr.strip().splitlines()[-1]
   assert "ValueError: is a damaged or unusual DICOM file" in last
   assert "Ro" not in last
+  assert "Roe" not in done.stderr
