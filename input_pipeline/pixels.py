@@ -183,15 +183,15 @@ def decode_mask(content: bytes, film: Picture | None = None) -> np.ndarray:
 
 
 def _is_transparent_in_part(image: Image.Image) -> bool:
-  """Whether transparency says what the values do not: a single grey level or colour that is transparent does not, nor
-  does what is opaque where the picture is white, and nowhere else.
+  """Whether transparency says what the values do not. It does not where it is all alike, or where exactly what is black
+  is transparent.
   """
   if image.mode == "P" and "transparency" in image.info:
     image = image.convert("RGBA")
   if "A" not in image.getbands():
     return False
   opacity, grey = np.asarray(image.getchannel("A")), np.asarray(image.convert("L"))
-  return bool(np.ptp(opacity)) and not np.array_equal(opacity, grey)
+  return bool(np.ptp(opacity)) and not np.array_equal(opacity > 0, grey > 0)
 
 
 def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:

@@ -237,7 +237,7 @@ def _drawn(background, colour, mode="RGB"):
 
 
 def test_one_colour_on_black_is_a_mask_and_other_colours_are_refused():
-  for mask in (_drawn("black", "red"), _drawn("black", "red", "P")):
+  for mask in (_drawn("black", "red"), _drawn("black", "red", "P"), _drawn((0, 0, 0, 0), "red", "RGBA")):
     found = pixels.decode_mask(mask)
     assert found[4:12, 4:12].all() and found.sum() == 64
   # There, brightness would mislead.

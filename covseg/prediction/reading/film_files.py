@@ -20,7 +20,7 @@ class Radiograph:
   Attributes:
     pixels: uint8 (H, W), grey, bone white, as they are stored; of TIFF, upright.
     turn: what brings the stored pixels upright, as far as the file tells.
-    remarks: what in the file is unusual or doubtful about the file of a chest.
+    remarks: what is unusual or doubtful about the file.
     is_dicom: whether the file is DICOM.
   """
 
