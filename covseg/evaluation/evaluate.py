@@ -122,15 +122,20 @@ def evaluate_model(
   split: str,
   folder: pathlib.Path,
   validation: Films | None = None,
+  changed: Mapping[str, Any] | None = None,
   **further: Any,
 ) -> None:
-  """Evaluates what a model predicts for the films of a split; `further` arguments are those of `evaluate`.
+  """Evaluates what a model predicts for the films of a split; `changed` and `further` are those of `evaluate`.
 
-  Where `validation`, other films, is given, the threshold of a second set of figures is chosen on them.
+  Where `validation`, other films, is given, the threshold of a second set of figures is chosen on them. What an earlier
+  evaluation in the folder, with the same settings, has of `changed` is kept.
   """
+  origin = origin_of(trained, split)
+  kept, different = results.earlier(folder, origin, films.ids)
   predictions = predict(trained, mesh, films, split)
   on_validation = (validation, predict(trained, mesh, validation, "threshold")) if validation else None
-  evaluate(films, predictions, origin_of(trained, split), folder, validation=on_validation, **further)
+  changed = ({} if different else kept) | dict(changed or {})
+  evaluate(films, predictions, origin, folder, validation=on_validation, changed=changed, **further)
 
 
 def origin_of(trained: TrainedModel, split: str) -> Origin:

@@ -84,13 +84,12 @@ def run(request: Request) -> None:
     raise UsageError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
   duplicates = near_duplicates.read(request.duplicates or builder, films.ids, request.split)
   folder = _folder(request)
-  folder.mkdir(parents=True, exist_ok=True)  # An error before the work, not after it.
   further = {"near_duplicates": duplicates, "chosen_films": request.chosen_films}
   if trained:
-    measured = [name for name in ("robustness", "shortcuts") if getattr(request, name)]
-    kept = results.kept(folder, evaluate.origin_of(trained, request.split), films.ids, measured)
+    _check_nothing_is_lost(folder, evaluate.origin_of(trained, request.split), films, request)
+    folder.mkdir(parents=True, exist_ok=True)  # An error before the work, not after it.
     mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
-    changed = kept | _changed_films(builder, trained, mesh, request)
+    changed = _changed_films(builder, trained, mesh, request)
     evaluate.evaluate_model(trained, mesh, films, request.split, folder, validation, changed=changed, **further)
   else:
     source = pathlib.Path(request.predictions).expanduser()
@@ -116,6 +115,17 @@ def _check(request: Request) -> None:
     raise UsageError("--every needs --robustness or --shortcuts.")
   if request.reference is not None and not request.robustness:
     raise UsageError("--reference needs --robustness.")
+
+
+def _check_nothing_is_lost(folder: pathlib.Path, origin: Origin, films: Films, request: Request) -> None:
+  """Raises UsageError if the folder has results that take long, which this evaluation would replace by none."""
+  found, different = results.earlier(folder, origin, films.ids)
+  lost = [name for name in found if not getattr(request, name)]
+  if lost and different:
+    raise UsageError(
+      f"{folder} holds an evaluation with --{' and --'.join(lost)} and other settings ({', '.join(different)}), which "
+      "this one would replace. Name another folder with --output, or delete that one."
+    )
 
 
 def _changed_films(

@@ -5,13 +5,12 @@ import io
 import json
 import logging
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from covseg.evaluation import figures, report
 from covseg.evaluation.assessment import Assessment, Origin, empty_and_full, headline
 from covseg.evaluation.predictions import Predictions
-from covseg.runtime.command_line import UsageError
 from covseg.workdir import Workdir, from_no_formula, no_formula, write_whole
 from input_pipeline.films import Films
 
@@ -57,27 +56,27 @@ def write(
   print(f"All of this evaluation is in {folder}; to read it, open {folder / 'report.html'}")
 
 
-def kept(folder: pathlib.Path, origin: Origin, ids: Sequence[str], measured: Collection[str]) -> dict[str, Any]:
-  """{"robustness": ..., "shortcuts": ...} of an earlier evaluation in a folder, as far as they are not measured anew.
+def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+  """What takes long of an earlier evaluation in a folder, and how that differs from one to come.
 
-  Raises:
-    UsageError: the earlier evaluation is of other films or has other settings, so they would be lost.
+  Args:
+    folder: that of the results.
+    origin: of the evaluation to come.
+    ids: its films.
+
+  Returns:
+    {"robustness": ..., "shortcuts": ...}, without those that were not measured; and the settings that differ, with
+    "films" where these do.
   """
   try:
-    earlier = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text())
     with (folder / "per_image.csv").open(newline="") as file:
       earlier_ids = [from_no_formula(row["id"]) for row in csv.DictReader(file)]
   except (OSError, ValueError):
-    return {}
-  found = {name: earlier[name] for name in ("robustness", "shortcuts") if earlier.get(name) and name not in measured}
-  other = [name for name, value in _settings(origin).items() if earlier.get(name) != value]
-  other += ["films"] if earlier_ids != list(ids) else []
-  if found and other:
-    raise UsageError(
-      f"{folder} holds an evaluation with --{' and --'.join(found)} and other settings ({', '.join(other)}), which "
-      "this one would replace. Name another folder with --output, or delete that one."
-    )
-  return found
+    return {}, []
+  different = [name for name, value in _settings(origin).items() if metrics.get(name) != value]
+  found = {name: metrics[name] for name in ("robustness", "shortcuts") if metrics.get(name)}
+  return found, different + (["films"] if earlier_ids != list(ids) else [])
 
 
 def _settings(origin: Origin) -> dict[str, Any]:
