@@ -50,7 +50,9 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   workdir = Workdir(workdir_path)
   workdir.check(config)
   model = create_model(config.model)
-  given = {} if workdir.has_checkpoint else initialization.given_variables(config, shapes_of(model))
+  given = {}
+  if not workdir.has_checkpoint and (config.init_from or config.model.encoder_weights):
+    given = initialization.given_variables(config, shapes_of(model))
   if config.loss.teacher:
     trained_model.load(config.loss.teacher)  # Before anything is written.
   mesh = devices.create_mesh(config.batch_size)
