@@ -106,6 +106,13 @@ def test_what_cannot_work_or_has_no_effect_is_refused_before_anything_is_read(fi
     run(Request(**{"split": "validation", **fields}))
 
 
+def test_a_folder_that_cannot_be_written_is_told_of_before_the_work(whole_run, tmp_path, monkeypatch):
+  (tmp_path / "file").write_text("")
+  monkeypatch.setattr(evaluate, "predict", lambda *_: pytest.fail("predicted"))
+  with pytest.raises(OSError, match="Not a directory"):
+    run(Request("test", model=str(whole_run), output=str(tmp_path / "file" / "out")))
+
+
 def test_a_log_that_a_kill_has_cut_short_is_read_up_to_there(tmp_path):
   (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "step": 3, "seconds": 2.5}\n{"epoch": 2, "st')
   assert Workdir(tmp_path).read_metrics() == [{"epoch": 1, "step": 3, "seconds": 2.5}]

@@ -156,3 +156,9 @@ def test_the_same_path_comes_before_others_with_that_end(tmp_path):
   table.write_text("file,infected_pixels,infected_percent_of_lungs\na/1.png,1,1\n1.png,2,2\n")
   films, _ = external.read(table, _labels(tmp_path / "labels.csv", ["file,infected", "1.png,1"]))
   assert (films.percent.tolist(), films.sets.tolist()) == ([2], ["."])
+
+
+def test_a_missing_table_of_predictions_says_how_shards_are_joined(tmp_path):
+  labels = _labels(tmp_path / "labels.csv", ["file,infected", "1.png,1"])
+  with pytest.raises(ValueError, match=r"predictions.csv does not exist. After predict --shard, .* --resume"):
+    external.read(tmp_path / "predictions.csv", labels)

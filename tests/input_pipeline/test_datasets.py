@@ -133,6 +133,14 @@ def test_phantom_has_infected_and_healthy_films(config, monkeypatch):
   assert films.labels.count("Normal") == 2
 
 
+def test_a_film_whose_class_is_not_known_has_none(config, monkeypatch):
+  config.name = "tests.tiny_films"
+  reader = FilmReader(datasets.prepare(config), "train", config, 32)
+  example = reader._example
+  monkeypatch.setattr(reader, "_example", lambda i: {**example(i), "label": -1})  # As TFDS stores it.
+  assert reader[0].label == ""
+
+
 @pytest.mark.parametrize(
   ("field", "value", "message"),
   [

@@ -154,6 +154,12 @@ def test_a_pil_image_is_what_it_shows(model, mode):
   assert np.abs(found.film.astype(int) - expected.film).max() <= 1
 
 
+def test_a_pil_image_of_16_bits_is_what_it_shows_in_either_order_of_bytes(model, tmp_path):
+  deep = (film().astype(">u2") * 257).tobytes()
+  image = Image.frombytes("I;16B", film().shape[::-1], deep)
+  assert np.array_equal(model.predict(image).film, film())
+
+
 def test_colours_in_an_array_are_remarked_upon(model):
   colours = np.stack([film(), 255 - film(), np.roll(film(), 20, 0)], axis=-1)
   assert "is in colours" in model.predict(colours).warnings

@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import errno
 import json
 import pathlib
 import resource
@@ -202,6 +203,11 @@ def test_a_run_does_not_go_on_with_other_films_or_a_damaged_checkpoint(tiny_conf
   with pytest.raises(ValueError, match=r"The checkpoint .*checkpoints/3 is damaged") as error:
     train.train_and_evaluate(tiny_config, str(run))
   assert len(str(error.value)) < 500
+  with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
+    stale = OSError(errno.ESTALE, "Stale file handle")  # Of a network's disk: the checkpoint may be whole.
+    monkeypatch.setattr(checkpoints._checkpointer, "load", lambda *_: (_ for _ in ()).throw(stale))
+    with pytest.raises(OSError, match="Stale"):
+      checkpoints.restore(3, None)
 
 
 def test_another_configuration_is_refused_by_its_fields(whole_run, tiny_config):
