@@ -139,12 +139,6 @@ class FilmReader:
   def has_lung_masks(self) -> bool:
     return self._lung_mask_key in self._features
 
-  @property
-  def films(self) -> str:
-    """Words that differ between any two sets of films: their number, and the size of the records."""
-    records = self.builder.info.splits[self._split].num_bytes
-    return f"{len(self):,} films of {self.builder.info.full_name} ({records:,} bytes)"
-
   def __getitem__(self, i: int) -> Film:
     """A film: image uint8 (H, W), masks bool (H, W).
 

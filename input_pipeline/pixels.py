@@ -141,6 +141,7 @@ def to_mask(picture: Picture, film: Picture | None = None) -> np.ndarray:
 
 
 def _mask_as_stored(picture: Picture) -> np.ndarray:
+  """bool (H, W) of the picture of a mask, not turned."""
   values = picture.values
   if values.dtype.kind == "f" and not np.isfinite(values).all():
     raise ValueError("is no mask: it has values that are not finite")

@@ -39,7 +39,7 @@ class Origin:
     threshold: the probability above which a pixel is called infected; None for given masks.
     name: what the user called the model, or the folder of the masks.
     config: the configuration.
-    step: updates that the weights have seen; None for given masks.
+    step: batches that the weights have learnt from; None for given masks.
   """
 
   split: str

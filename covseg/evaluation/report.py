@@ -116,7 +116,7 @@ def _origin(origin: Origin) -> str:
     "Device": jax.devices()[0].device_kind,
   }
   lines = "\n".join(f"{name}: {value}" for name, value in environment.items())
-  step = "" if origin.step is None else f", after {origin.step} updates"
+  step = "" if origin.step is None else f", after {origin.step} steps"
   return (
     f"<p>Predictions of {_text(origin.name)}{step}. This report was made by</p>"
     f"<pre tabindex='0'>{_text(shlex.join(['python', *sys.orig_argv[1:]]))}</pre>"

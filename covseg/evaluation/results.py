@@ -36,9 +36,11 @@ def write(
     chosen_films: ids of films for a figure of their own.
   """
   summary = {**_settings(origin), **assessment.summary}
-  # Of an earlier evaluation: it must not vouch for new files, nor leave figures among them.
-  for old in (folder / "metrics.json", *(folder / "figures").glob("*")):
-    old.unlink(missing_ok=True)
+  (folder / "metrics.json").unlink(missing_ok=True)  # An old one must not vouch for new files.
+  for old in (folder / "figures").glob("*.svg"):  # Nor may its figures stand among the new ones.
+    if old.with_suffix(".png").exists():
+      old.unlink()
+      old.with_suffix(".png").unlink()
   write_whole(folder / "per_image.csv", _csv(assessment.table))
   print(headline(summary))
   told = empty_and_full(summary, len(films))

@@ -27,15 +27,15 @@ class Checkpoints:
   a process killed, or a disk filled, at any moment leaves the previous ones whole.
   """
 
-  def __init__(self, folder: pathlib.Path, films: str = "", read_only: bool = False):
+  def __init__(self, folder: pathlib.Path, num_films: int = 0, read_only: bool = False):
     """Opens a folder.
 
     Args:
       folder: where they are.
-      films: names the films of the training, in the checkpoints that are saved; see `check_films`.
+      num_films: films of the training, which the checkpoints that are saved hold; see `check_num_films`.
       read_only: leave alone what a run under way may be writing there.
     """
-    self._folder, self._films = folder, films
+    self._folder, self._num_films = folder, num_films
     if not read_only and jax.process_index() == 0:
       self._put_back()
     self._checkpointer = ocp.training.Checkpointer(
@@ -104,7 +104,7 @@ class Checkpoints:
           state,
           overwrite=True,
           metrics=None if val_dice is None else {"val_dice": val_dice},
-          custom_metadata={"epoch_losses": epoch_losses or [], "films": self._films},
+          custom_metadata={"epoch_losses": epoch_losses or [], "num_films": self._num_films},
         )
     except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
       raise OSError(
@@ -145,14 +145,14 @@ class Checkpoints:
       return "There is no earlier one to go on from."
     return f"The last one, of step {max(steps)}, is kept."
 
-  def check_films(self, step: int) -> None:
-    """Raises ValueError if a checkpoint is of a training on other films."""
+  def check_num_films(self, step: int) -> None:
+    """Raises ValueError if a checkpoint is of a training on more films or fewer: their order would be another."""
     with self._damage_is_told(step):
-      saved = self._checkpointer.metadata(step).custom_metadata.get("films", self._films)  # Absent in older ones.
-    if saved != self._films:
+      saved = self._checkpointer.metadata(step).custom_metadata.get("num_films")
+    if saved not in (None, self._num_films):  # Older ones do not have it.
       raise ValueError(
-        f"{self._folder.parent} was trained on {saved}; the training films there are now are {self._films}. Put them "
-        "back, or choose another --workdir."
+        f"{self._folder.parent} was trained on {saved:,} films, and there are {self._num_films:,} now. Put them back, "
+        "or choose another --workdir."
       )
 
   def restore(self, step: int, like: State) -> tuple[State, list[float]]:

@@ -59,7 +59,7 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, source: str) -> dict[
   """
   state = {name: x for name, x in state.items() if not _DROPPED.match(name)}
   module = ENCODERS[encoder]()
-  state = module.torchvision_names(state)
+  state = module.names_for_import(state)
   leaves = flax.traverse_util.flatten_dict(shapes_of(module))
   expected = {_name_in_torch(path): _shape_in_torch(path, leaf.shape) for path, leaf in leaves.items()}
   encoder_weights.check_tensors(source, {name: array.shape for name, array in state.items()}, expected)

@@ -85,7 +85,7 @@ def _train_and_evaluate(
   stop_asked: Callable[[int], bool],
 ) -> None:
   config, mesh = run.config, run.mesh
-  with Checkpoints(run.workdir.checkpoints, readers["train"].films) as checkpoints:
+  with Checkpoints(run.workdir.checkpoints, len(readers["train"])) as checkpoints:
     state = _train(run, checkpoints, readers["train"], order, validation, stop_asked)
     if stop_asked(int(state.step)):
       logger.info("Stopped at step %d; the same command goes on from there.", state.step)
@@ -160,7 +160,7 @@ def _train(
   num_steps = order.steps_per_epoch
   first_step = checkpoints.latest_step or 0
   if first_step:
-    checkpoints.check_films(first_step)
+    checkpoints.check_num_films(first_step)
   if first_step == num_steps * config.num_epochs:
     state, losses = checkpoints.restore(first_step, like=_shapes(run))
     if not losses:  # Validated, too: what is left is the evaluation.

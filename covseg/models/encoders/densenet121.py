@@ -40,7 +40,7 @@ class DenseNet121(nn.Module):
     return [*features, norm(x, train, "features_norm5")]
 
   @staticmethod
-  def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  def names_for_import(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors of torchvision or timm under torchvision's names."""
     # Older files of torchvision have denselayer1.norm.1.weight.
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", name): x for name, x in state.items()}

@@ -55,7 +55,7 @@ class EfficientNetLite(nn.Module):
         block += 1
     return [*features, x]
 
-  def torchvision_names(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  def names_for_import(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors of timm or efficientnet-lite-pytorch under the names of this module; torchvision has none."""
     if "conv_stem.weight" in state:
       state = {self._of_timm(name): x for name, x in state.items()}

@@ -42,7 +42,7 @@ class MobileNetV2(nn.Module):
     return [*features, relu6(norm(x, train, f"features_{index}_1"))]
 
   @staticmethod
-  def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  def names_for_import(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors of torchvision, of an older version of it, or timm under torchvision's names."""
     if "conv_stem.weight" in state:
       return {_of_timm(name): x for name, x in state.items()}

@@ -36,7 +36,7 @@ class ResNet(nn.Module):
     return features
 
   @staticmethod
-  def torchvision_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  def names_for_import(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors of torchvision or timm under torchvision's names."""
     return dict(state)
 
