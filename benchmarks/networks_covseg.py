@@ -67,7 +67,7 @@ class System:
       self._config.image_size, self._config.batch_size = images.shape[1], batch_size
       order = TrainingOrder(np.ones(len(images), bool), batch_size, seed=0)
       self._take_steps = feeding.create_take_steps(
-        Run(self._config, Workdir("unused"), self._model, self._optimizer, self._mesh),
+        Run(self._config, Workdir("unused"), self._model, self._optimizer, self._mesh, given={}),
         _InMemory(images, masks),
         order,
         int(self._state.step),

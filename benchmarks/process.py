@@ -7,6 +7,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,11 +20,12 @@ class Process:
 
   def __init__(self, module: str, arguments: Sequence[str], **environment: str):
     self._module = module
+    self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
     self._process = subprocess.Popen(
       [sys.executable, "-m", module, *arguments],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
+      stderr=self._errors,
       text=True,
       env={**os.environ, **environment},
     )
@@ -44,7 +46,9 @@ class Process:
     for line in self._process.stdout:
       if line.startswith("{"):
         return json.loads(line)
-    raise RuntimeError(f"A system ended early; run python -m {self._module} to see why.")
+    self._process.wait()
+    self._errors.seek(0)
+    raise RuntimeError(f"{self._module} ended early:\n{self._errors.read()[-2000:]}")
 
 
 def answer(**values: Any) -> None:
