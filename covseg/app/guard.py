@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 USER = "covseg"
 _HEADERS = {
@@ -53,17 +53,21 @@ class Guard:
       name = urllib.parse.urlsplit(f"//{host}").hostname or ""
       is_own = origin is None or urllib.parse.urlsplit(origin).netloc == host
     except ValueError:
-      return Response("That is no address.", 403)
+      return _refused("That is no address.", 403)
     # Another page's name that leads here (DNS rebinding) is not this machine's.
     if self._authorization is None and not is_loopback(name):
-      return Response("This page is served for this machine alone.", 403)
+      return _refused("This page is served for this machine alone.", 403)
     if not is_own:
-      return Response("Another page may not use this one.", 403)
+      return _refused("Another page may not use this one. A proxy has to pass on the header Host.", 403)
     if self._authorization is not None:
       given = request.headers.get("authorization", "")
       if not secrets.compare_digest(given.encode(), self._authorization.encode()):
-        return Response("A password is needed.", 401, {"WWW-Authenticate": 'Basic realm="covseg"'})
+        return _refused("A password is needed.", 401, {"WWW-Authenticate": 'Basic realm="covseg"'})
     return None
+
+
+def _refused(problem: str, status: int, headers: dict[str, str] | None = None) -> Response:
+  return JSONResponse({"problem": problem}, status, headers)  # As the page shows problems.
 
 
 def is_loopback(host: str) -> bool:

@@ -8,7 +8,7 @@ const COLORS = {infection: [230, 159, 0], lungs: [86, 180, 233], truth: [204, 12
 const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99],
   [170, 220, 50], [253, 231, 37]];
 const films = new Map();
-let session, shown, asking = false, again = false, newest = 0, lots = Promise.resolve(), stopped = 0;
+let session, shown, asking = false, again = false, newest = 0, lots = Promise.resolve(), numLots = 0, stopped = 0;
 
 const threshold = () => get("threshold").value;
 
@@ -35,13 +35,13 @@ function problem(text) {
 // Films, one after the other, and one lot after the other.
 
 function add(items) {
-  const lot = stopped;
-  lots = lots.then(() => addLot(items, lot));
+  const lot = stopped, model = get("model").value;
+  if (!numLots++) get("problems").replaceChildren();
+  lots = lots.then(() => addLot(items, lot, model)).finally(() => numLots--);
 }
 
-async function addLot(items, lot) {
+async function addLot(items, lot, model) {
   if (lot !== stopped) return;  // All films were removed.
-  get("problems").replaceChildren();
   const bar = get("progress"), began = performance.now();
   [bar.hidden, bar.value, bar.max] = [false, 0, items.length];
   let done = 0;
@@ -49,7 +49,7 @@ async function addLot(items, lot) {
     get("status").textContent = `Film ${i + 1} of ${items.length}: ${item.name}`;
     try {
       await item.file?.slice(0, 1).arrayBuffer().catch(() => { throw new Error(`${item.name} is a folder, or cannot be read.`); });
-      const query = new URLSearchParams({model: get("model").value, name: item.name, threshold: threshold()});
+      const query = new URLSearchParams({model, name: item.name, threshold: threshold()});
       const film = await ask(`${session}/${item.path}?${query}`, {method: "POST", body: item.file});
       if (lot !== stopped) {
         await ask(`${session}/films/${film.id}`, {method: "DELETE"});
@@ -90,6 +90,8 @@ function addToGallery(film) {
 }
 
 const percent = (value, digits = 0) => value == null ? "–" : value.toFixed(digits);
+const infected = ({severity, infected_percent_of_film: ofFilm}) => severity?.percent == null ?
+  `${percent(ofFilm)} % of the film infected` : `${percent(severity.percent)} % of the lungs infected`;
 
 function describe(film) {
   const row = document.querySelector(`#table tr[data-film="${film.id}"]`);
@@ -97,7 +99,7 @@ function describe(film) {
   const {percent: both, right, left} = film.severity ?? {};
   const warned = film.warnings.length ? " ⚠ warning" : "";
   const button = document.querySelector(`#gallery [data-film="${film.id}"]`);
-  button.lastChild.textContent = `${film.name}: ${percent(both)} % infected${warned}`;
+  button.lastChild.textContent = `${film.name}: ${infected(film)}${warned}`;
   const texts = [film.name, percent(both, 1), percent(right, 1), percent(left, 1), percent(film.involvement, 2), film.model,
     film.warnings.join("; ")];
   texts.forEach((text, i) => { row.cells[i].textContent = text; });
@@ -118,7 +120,7 @@ async function show(id) {
     pictures = await Promise.all([picture("film"), picture("probability"), film.has_lungs ? picture("lungs") : null,
       film.has_truth ? picture("truth") : null]);
   } catch {
-    problem(`${film.name} cannot be shown: its pictures did not arrive.`);
+    if (request === newest) problem(`${film.name} cannot be shown: its pictures did not arrive.`);
     return;
   }
   if (request !== newest) return;
@@ -153,8 +155,7 @@ function write(film) {
   for (const part of PARTS) get(part).textContent = film.severity?.[part] == null ? "–" : `${percent(film.severity[part], 1)} %`;
   get("involvement").textContent = percent(film.involvement, 2);
   get("of-film").textContent = `${percent(film.infected_percent_of_film, 1)} %`;
-  get("canvas").setAttribute("aria-label", `${film.name}: ${percent(film.severity?.percent ?? film.infected_percent_of_film)} % of the `
-    + `${film.severity ? "lungs" : "film"} infected, at threshold ${get("threshold-value").value}`);
+  get("canvas").setAttribute("aria-label", `${film.name}: ${infected(film)}, at threshold ${get("threshold-value").value}`);
 }
 
 function draw() {
@@ -228,9 +229,8 @@ async function update() {
       await askValues(film);
       if (shown?.film === film) write(film);
     }
-    get("threshold").dataset.settled = threshold();
   } catch (error) {
-    problem(error.message);
+    if (films.has(shown?.film.id)) problem(error.message);  // Else it has been removed.
   } finally {
     asking = false;
   }
@@ -244,12 +244,12 @@ function slide() {
 }
 
 get("threshold").oninput = slide;
-// The other films' numbers, once the slider rests.
+// All films' numbers, once the slider rests.
 get("threshold").onchange = async () => {
   const rested = threshold();
   for (const film of films.values()) {
     if (threshold() !== rested) return;
-    if (film !== shown?.film) await askValues(film).catch((error) => problem(error.message));
+    await askValues(film).catch((error) => films.has(film.id) && problem(error.message));
   }
 };
 for (const box of document.querySelectorAll("fieldset input")) box.onchange = draw;
@@ -262,10 +262,10 @@ get("files").onchange = (event) => {
   event.target.value = "";
 };
 for (const name of ["dragenter", "dragover"]) {
-  document.body.addEventListener(name, (event) => { event.preventDefault(); get("drop").classList.add("over"); });
+  document.addEventListener(name, (event) => { event.preventDefault(); get("drop").classList.add("over"); });
 }
-document.body.addEventListener("dragleave", (event) => event.relatedTarget || get("drop").classList.remove("over"));
-document.body.addEventListener("drop", (event) => {
+document.addEventListener("dragleave", (event) => event.relatedTarget || get("drop").classList.remove("over"));
+document.addEventListener("drop", (event) => {
   event.preventDefault();
   get("drop").classList.remove("over");
   if (event.dataTransfer.files.length) fromFiles(event.dataTransfer.files);
@@ -274,8 +274,14 @@ get("try").onclick = () => {
   const choice = get("example");
   add([{name: choice.selectedOptions[0].textContent, path: `examples/${choice.value}`}]);
 };
+get("save").onclick = () => { get("status").textContent = "The results are put together, then the download begins"; };
 get("clear").onclick = async () => {
   [shown, newest, stopped] = [undefined, newest + 1, stopped + 1];
+  get("warnings").replaceChildren();
+  for (const id of [...PARTS, "involvement", "of-film"]) get(id).textContent = "–";
+  get("name").textContent = "No film yet";
+  get("canvas").setAttribute("aria-label", "No film yet");
+  get("canvas").getContext("2d").clearRect(0, 0, get("canvas").width, get("canvas").height);
   try {
     for (const id of [...films.keys()]) {
       await ask(`${session}/films/${id}`, {method: "DELETE"});
@@ -286,13 +292,10 @@ get("clear").onclick = async () => {
   } catch (error) {
     problem(error.message);
   }
-  get("warnings").replaceChildren();
-  for (const id of [...PARTS, "involvement", "of-film"]) get(id).textContent = "–";
-  get("name").textContent = "No film yet";
-  get("canvas").setAttribute("aria-label", "No film yet");
-  get("canvas").getContext("2d").clearRect(0, 0, get("canvas").width, get("canvas").height);
   get("all").hidden = !films.size;
+  if (!films.size) get("files").focus();  // The button that had it is hidden.
 };
+addEventListener("beforeunload", (event) => films.size && event.preventDefault());
 // A page that is left cannot be returned to, and nor can its films.
 addEventListener("pagehide", (event) => event.persisted || fetch(session, {method: "DELETE", keepalive: true}));
 

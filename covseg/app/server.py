@@ -1,26 +1,16 @@
-"""The page's server: `python -m covseg app`.
-
-It listens on this machine alone unless told otherwise, asks nothing of any other, and keeps films in a folder that is
-removed when it ends. Of a DICOM file only the pixels are kept.
-"""
+"""What the page asks its server for. Of a DICOM file only the pixels are kept."""
 
 import contextlib
 import dataclasses
 import functools
 import importlib.resources
-import os
 import pathlib
-import secrets
-import signal
-import socket
-import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import numpy as np
-import uvicorn
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -31,15 +21,13 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from covseg.app import archive, film_pictures
-from covseg.app.examples import Example, examples_of
-from covseg.app.guard import USER, Guard, is_loopback
+from covseg.app.examples import Example
+from covseg.app.guard import Guard
 from covseg.app.models import Models
 from covseg.app.sessions import MAX_FILMS_OF_ALL, Session, Sessions, StoredFilm
 from covseg.prediction.prediction import Prediction
 from covseg.prediction.reading import film_files
 from covseg.prediction.reading.film_files import Radiograph
-from covseg.runtime.command_line import UsageError
-from covseg.trained import model_files, trained_model
 from input_pipeline.limits import MAX_BYTES
 
 _PAGES = {
@@ -47,43 +35,6 @@ _PAGES = {
   "/page.js": ("page.js", "text/javascript"),
   "/page.css": ("page.css", "text/css"),
 }
-
-
-def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields: dict[str, str] | None = None) -> None:
-  """Serves the page until it is stopped.
-
-  Args:
-    model: what `predictor.load` takes, beside which those that ship can be chosen.
-    changes: how it predicts, as `predictor.load` takes them.
-    host: address to listen on.
-    port: 0 for any that is free.
-    dataset_fields: fields of `config.dataset` of a dataset whose validation films are examples; None for none.
-
-  Raises:
-    OSError: the port is taken, or the address is not one of this machine.
-    ValueError: there is no such model or dataset.
-  """
-  if not host:
-    raise UsageError("--host is empty; name an address of this machine.")
-  if not 0 <= port < 2**16:
-    raise UsageError(f"--port={port} must lie between 0 and {2**16 - 1}.")
-  models = Models(list(dict.fromkeys([model, *model_files.released()])), changes)
-  threshold = trained_model.load(model, tuple(changes)).config.eval.threshold  # Or an error, before the page opens.
-  examples = examples_of(dataset_fields)
-  listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-  port = listener.getsockname()[1]
-  password = None if is_loopback(host) else secrets.token_urlsafe(9)
-  models.load_ahead()
-  shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-  print(f"The page is at http://{shown}:{port}/ - stop it with Ctrl-C.", flush=True)
-  if password:
-    print(f"It asks for a name and a password: {USER} and {password}. They cross the network unencrypted.", flush=True)
-  for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # So that the folder is removed then, too.
-    signal.signal(getattr(signal, name), lambda *_: sys.exit())
-  with tempfile.TemporaryDirectory(prefix="covseg-") as folder, contextlib.suppress(KeyboardInterrupt):
-    app = create_app(models, examples, pathlib.Path(folder), threshold, password)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
-    server.run(sockets=[listener])
 
 
 def create_app(
@@ -182,7 +133,8 @@ def _added(request: Request, name: str, read: Callable[[], Radiograph], truth: n
     raise HTTPException(422, f"There is no model {model!r}.")
   session = _session(request)
   if request.state.sessions.num_films() >= MAX_FILMS_OF_ALL:
-    raise HTTPException(422, f"{name} has to wait: all pages together hold {MAX_FILMS_OF_ALL} films.")
+    reason = f"has to wait until another page is closed: all together hold {MAX_FILMS_OF_ALL} films"
+    raise HTTPException(422, f"{name} {reason}.")
   try:
     loaded = models.get(model)
   except (ValueError, OSError) as error:
@@ -244,10 +196,13 @@ def _results(request: Request) -> Response:
   if not films:
     raise HTTPException(422, "There is no film yet.")
   file = tempfile.NamedTemporaryFile(suffix=".zip", dir=session.folder, delete=False)  # noqa: SIM115
-  remove = functools.partial(os.unlink, file.name)
+  remove = functools.partial(pathlib.Path(file.name).unlink, missing_ok=True)  # The page may have been closed.
   try:
     with file:
       archive.write(films, threshold, file, session.folder)
+  except OSError as error:
+    remove()
+    raise HTTPException(507, f"The results cannot be written: {error.strerror or error}.") from error
   except BaseException:
     remove()
     raise

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
   except ImportError as error:
     raise ValueError(f"The page needs a web server: pip install -e '.[app]' ({error})") from error
   del starlette, uvicorn
-  from covseg.app import server
+  from covseg.app import serving
 
   fields = shared.dataset_fields(arguments)
-  server.run(arguments.model, arguments.set, arguments.host, arguments.port, fields or None)
+  serving.run(arguments.model, arguments.set, arguments.host, arguments.port, fields or None)

@@ -37,7 +37,7 @@ def address(create_app) -> Iterator[str]:
   running = uvicorn.Server(uvicorn.Config(create_app(), port=0, log_level="warning"))
   thread = threading.Thread(target=running.run)
   thread.start()
-  while not running.started:
+  while thread.is_alive() and not running.started:
     thread.join(0.01)
   (listening,) = running.servers
   yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"

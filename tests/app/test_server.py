@@ -3,12 +3,15 @@
 import base64
 import concurrent.futures
 import csv
+import errno
 import io
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 import zipfile
 
 import numpy as np
@@ -221,7 +224,8 @@ def test_other_pages_and_names_of_this_machine_are_refused(client):
   for host in ("rebound.example", "[", ""):
     assert client.get("/", headers={"Host": host}).status_code == 403
   for origin in ("http://evil.example", "http://[", "null"):
-    assert client.post("/sessions", headers={"Origin": origin}).status_code == 403
+    refused = client.post("/sessions", headers={"Origin": origin})
+    assert refused.status_code == 403 and refused.json()["problem"]
   assert client.post("/sessions", headers={"Origin": "http://127.0.0.1"}).status_code == 200
   assert "default-src 'none'" in client.get("/").headers["Content-Security-Policy"]
 
@@ -237,11 +241,17 @@ def test_beyond_this_machine_a_password_is_needed(create_app):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_prints_its_address_and_leaves_no_folder(recipe_run, tmp_path, number):
   command = [sys.executable, "-m", "covseg", "app", f"--model={recipe_run}", "--port=0"]
+  command = ["nohup", *command] if number == signal.SIGTERM else command
   environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
   with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as running:
-    assert "http://127.0.0.1:" in running.stdout.readline()
+    address = re.search(r"http://127.0.0.1:(\d+)/", running.stdout.readline())
     assert running.stdout.readline() == "The model is ready.\n"
     assert any(path.name.startswith("covseg-") for path in tmp_path.iterdir())
+    if command[0] == "nohup":  # The terminal may be closed.
+      running.send_signal(signal.SIGHUP)
+      assert urllib.request.urlopen(address[0]).status == 200
+      second = subprocess.run([*command[1:-1], f"--port={address[1]}"], cwd=ROOT, capture_output=True, text=True)
+      assert second.returncode == 2 and "--port=0 takes one that is free" in " ".join(second.stderr.split())
     running.send_signal(number)
     running.wait(30)
   assert not any(path.name.startswith("covseg-") for path in tmp_path.iterdir())
@@ -259,6 +269,19 @@ def test_a_film_that_is_removed_meanwhile_is_left_out(client, session, tmp_path)
   archive = zipfile.ZipFile(io.BytesIO(client.get(f"/{session}/results.zip").content))
   assert [row["file"] for row in _rows(archive.read("predictions.csv").decode())] == ["1.png"]
   assert client.get(f"/{session}/films/{ids[0]}/values").status_code == 404
+
+
+def test_a_full_disk_is_told_and_leaves_no_archive(client, session, tmp_path, monkeypatch):
+  _add(client, session, "0.png", _FILMS["0.png"])
+  before = files_under(tmp_path / "kept")
+
+  def write(films, threshold, file, folder):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  monkeypatch.setattr(server.archive, "write", write)
+  answer = client.get(f"/{session}/results.zip")
+  assert answer.status_code == 507 and "cannot be written: No space left" in answer.json()["problem"]
+  assert files_under(tmp_path / "kept") == before
 
 
 def test_the_package_does_not_import_the_web_server():
