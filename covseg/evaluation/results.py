@@ -89,6 +89,7 @@ def _settings(origin: Origin) -> dict[str, Any]:
     "threshold": origin.threshold,
     "step": origin.step,
     "eval": origin.config.eval.to_dict(),
+    "prune_to": origin.config.model.prune_to,
   }
 
 

@@ -39,7 +39,7 @@ class Evaluated:
 
   Attributes:
     path: the workdir.
-    config: the whole configuration.
+    config: the whole configuration, with `model.prune_to` as it was evaluated.
     protocol: what must be equal for a common table, {name: value}.
     true_pixels: {id: infected pixels} of the films with an infection.
     scores: {metric: (N,)} of these films, in the order of `true_pixels`.
@@ -121,15 +121,17 @@ def read(path: pathlib.Path, split: str) -> Evaluated:
       rows = [row for row in csv.DictReader(file) if int(row["true_pixels"]) > 0]
   except FileNotFoundError as error:
     raise ValueError(
-      f"{path} has not been evaluated on {split}. Finish it, or run python -m covseg evaluate "
-      f"--model={path} --split={split}, or leave it out."
+      f"{path} has not been evaluated on {split}. Run python -m covseg evaluate --model={path} --split={split}, or "
+      "leave it out."
     ) from error
   if not rows:
     raise ValueError(f"{folder}: no film has an infection, so there is nothing to compare.")
+  config.model.prune_to = metrics.get("prune_to", config.model.prune_to)
+  dataset = metrics.get("dataset", {}).get("name", config.dataset.name)
   return Evaluated(
     path,
     config,
-    {"split": split, "threshold": metrics["threshold"], **_eval_fields(metrics, config)},
+    {"split": split, "dataset": dataset, "threshold": metrics["threshold"], **_eval_fields(metrics, config)},
     {row["id"]: int(row["true_pixels"]) for row in rows},
     {name: np.array([float(row[name]) for row in rows]) for name in METRICS},
     _training_seconds(workdir),
@@ -196,7 +198,7 @@ def table(runs: Sequence[Evaluated]) -> list[Row]:
         None if None in seconds else float(np.mean(seconds)) / 60,
         {metric: estimate(values) for metric, values in scores.items()},
         None if reference is None else p_value(dice, reference),
-        _PAPER.get(config.model.name) if config.dataset.name == "covid_qu_ex" else None,
+        _PAPER.get(config.model.name) if group[0].protocol["dataset"] == "covid_qu_ex" else None,
       )
     )
     reference = dice if reference is None else reference
@@ -218,6 +220,8 @@ def p_value(scores: np.ndarray, reference: np.ndarray) -> float:
 
   If the two systems were alike, each film's pair of scores could as well have come the other way round.
   """
+  if len(scores) < 2:
+    return 1.0  # Both ways round differ as much.
   return float(
     scipy.stats.permutation_test(
       (scores, reference),
@@ -254,7 +258,10 @@ def _eval_fields(metrics: dict[str, Any], config: ConfigDict) -> dict[str, Any]:
 
 
 def _training_seconds(workdir: Workdir) -> float | None:
-  """Seconds of all epochs, with their validation; None where the log does not say."""
+  """Seconds of all epochs, with their validation; None where the log does not say.
+
+  What a run had done of an epoch when it was stopped does not count.
+  """
   seconds = [line.get("seconds") for line in workdir.read_metrics()]
   return None if None in seconds or not seconds else sum(seconds)
 

@@ -22,7 +22,8 @@ _HEADINGS = (
 _EXPLANATION = (
   "Mean ± standard deviation over seeds [95 % bootstrap interval over films, of the mean of the seeds]; p: "
   "two-sided paired permutation test of Dice against the first row, not corrected for several comparisons. GFLOPs "
-  "are of one image, forward. The paper's columns quote it, for 583 test films of COVID-QU-Ex and other training."
+  "are of one image, forward; minutes are of the epochs, with their validation. The paper's columns quote it, for 583 "
+  "test films of COVID-QU-Ex and other training."
 )
 
 

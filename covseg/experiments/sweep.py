@@ -6,7 +6,6 @@ Each run is a process of its own, so that one that fails, or takes all the memor
 import dataclasses
 import importlib.util
 import json
-import logging
 import pathlib
 import shlex
 import signal
@@ -20,10 +19,9 @@ from ml_collections import ConfigDict, config_flags
 
 from configs.sweeps import Entry
 from covseg import configuration
+from covseg.runtime.command_line import UsageError
 from covseg.training import recipe
 from covseg.workdir import Workdir
-
-logger = logging.getLogger(__name__)
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
 _MAIN = _ROOT / "main.py"
@@ -54,7 +52,7 @@ def run(config: str, workdir: str, shard: tuple[int, int], overrides: Sequence[s
     overrides: "field=value" for all runs.
 
   Raises:
-    ValueError: the sweep or a configuration of it is not as it should be; nothing has been run then.
+    UsageError: the sweep or a configuration of it is not as it should be; nothing has been run then.
   """
   runs = plan(config, pathlib.Path(workdir).expanduser(), overrides)[shard[0] - 1 :: shard[1]]
   waiting = [planned for planned in runs if not is_done(planned)]
@@ -79,7 +77,7 @@ def run(config: str, workdir: str, shard: tuple[int, int], overrides: Sequence[s
     print("Stopped; the same command goes on from there.")
     sys.exit(1)
   for planned, status in failed:
-    command = shlex.join(["python", "main.py", *planned.arguments])
+    command = shlex.join([sys.executable, str(_MAIN), *planned.arguments])
     print(f"\n{planned.workdir} failed with status {status}. Its command:\n{command}\nIts last lines:")
     print("\n".join(f"  {line}" for line in _last_lines(planned.log)))
   if failed:
@@ -91,13 +89,13 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
   """All runs of a sweep, in the order of its seeds: each configuration once before any a second time.
 
   Raises:
-    ValueError: as `run`.
+    UsageError: as `run`.
   """
   entries = _load(config)
   names = [entry.name for entry in entries]
   if len(set(names)) < len(names):
     repeated = sorted({name for name in names if names.count(name) > 1})
-    raise ValueError(f"{config} has several entries of one name ({', '.join(repeated)}); give each its own.")
+    raise UsageError(f"{config} has several entries of one name ({', '.join(repeated)}); give each its own.")
   seeds = dict.fromkeys(seed for entry in entries for seed in entry.seeds)
   runs = []
   for seed in seeds:
@@ -106,6 +104,8 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
         continue
       file = entry.config if pathlib.Path(entry.config).exists() else str(_ROOT / entry.config)
       fields = [f"{name}={value}" for name, value in entry.overrides.items()] + list(overrides)
+      if any(field.startswith("seed=") for field in fields):
+        raise UsageError(f"The entry {entry.name} of {config}: seeds are named by Entry(seeds=...), not by a field.")
       arguments = (f"--config={file}", *(f"--config.{field}" for field in fields), f"--config.seed={seed}")
       try:
         resolved = _resolve(arguments)
@@ -114,7 +114,7 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
         reason = error
         while isinstance(reason, KeyError | AttributeError):  # One within the other.
           reason = reason.args[0]
-        raise ValueError(f"The entry {entry.name} of {config} cannot be run: {reason}") from error
+        raise UsageError(f"The entry {entry.name} of {config} cannot be run: {reason}") from error
       folder = workdir / entry.name / f"seed{seed}"
       runs.append(Run(folder, (*arguments, f"--workdir={folder}"), resolved))
   return runs
@@ -138,13 +138,13 @@ def is_done(planned: Run) -> bool:
 
 def _load(config: str) -> list[Entry]:
   path = pathlib.Path(config)
-  if not path.exists():
-    raise ValueError(f"--config={config}: there is no such file; expected one as configs/sweeps/table1.py.")
+  if not path.is_file() or path.suffix != ".py":
+    raise UsageError(f"--config={config} is no file of Python; expected one as configs/sweeps/table1.py.")
   spec = importlib.util.spec_from_file_location("sweep_config", path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   if not hasattr(module, "get_sweep"):
-    raise ValueError(
+    raise UsageError(
       f"--config={config} defines no get_sweep(); expected a list of runs as configs/sweeps/table1.py. "
       "A single experiment is run by main.py."
     )

@@ -59,7 +59,7 @@ class RunLog(contextlib.ExitStack):
     self._bar.update(len(losses))
 
   def epoch(self, epoch: int, step: int, **values: float) -> None:
-    """Notes the figures of an epoch, and the seconds it took with its validation and all that came before."""
+    """Notes the figures of an epoch, and the seconds since the one before, or since the log was opened."""
     if not devices.is_main_process():
       return
     values["images_per_second"] = self._images_per_second()

@@ -4,8 +4,10 @@ import html.parser
 import http.server
 import json
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -114,7 +116,7 @@ def test_the_report_tells_protocols_intervals_configuration_environment_and_comm
     "Both lungs",
     "<pre",
     "jax: ",
-    "python ",
+    html.escape(shlex.join(["python", *sys.orig_argv[1:]])),
   ):
     assert said in text
   assert "runs/&lt;unet&gt;" in text

@@ -71,6 +71,7 @@ def test_interval_and_p_value_are_those_of_the_normal_approximation():
 def test_few_films_are_permuted_exactly():
   # Of the 16 ways to swap pairs, only the one at hand and its opposite differ as much.
   assert comparison.p_value(np.array([2.0, 3.0, 4.0, 5.0]), np.ones(4)) == pytest.approx(2 / 16)
+  assert comparison.p_value(np.array([2.0]), np.ones(1)) == 1
 
 
 def test_parameters_and_operations_of_a_network():
@@ -111,6 +112,22 @@ def test_an_evaluation_of_a_version_with_fewer_settings_is_compared(tmp_path):
   older = {name: value for name, value in default.get_config().eval.items() if name != "match_levels"}
   metrics.write_text(json.dumps({**json.loads(metrics.read_text()), "eval": older}))
   assert len(_table(tmp_path)) == 2
+
+
+def test_what_an_evaluation_changed_counts(tmp_path):
+  _write_run(tmp_path / "whole", [0.1, 0.2, 0.3], model__name="unet_plus_plus")
+  pruned = _write_run(tmp_path / "pruned", [0.2, 0.3, 0.4], model__name="unet_plus_plus")
+  metrics = pruned / "evaluation" / "test" / "metrics.json"
+  evaluated = json.loads(metrics.read_text())
+  metrics.write_text(json.dumps(evaluated | {"prune_to": 1}))
+  small, large = _table(tmp_path)
+  assert small.gflops < large.gflops / 5
+  assert small.paper is not None
+  metrics.write_text(json.dumps(evaluated | {"dataset": {"name": "folder"}}))
+  with pytest.raises(ValueError, match="dataset is folder in the one and covid_qu_ex in the other"):
+    _table(tmp_path)
+  (other,) = _table(pruned)
+  assert other.paper is None
 
 
 def test_what_is_missing_or_there_twice_is_named(tmp_path):
