@@ -107,6 +107,8 @@ def _parse() -> argparse.Namespace:
     help="Of the device at this precision, by its maker, for the share of it that training uses.",
   )
   arguments = parser.parse_args()
+  if "covseg" not in arguments.systems:
+    parser.error("The other systems are compared with covseg, which --systems lacks.")
   if "keras" in arguments.systems and arguments.network != "unet":
     parser.error(f"Keras has no {arguments.network} with this decoder; compare with --systems covseg torch.")
   return arguments

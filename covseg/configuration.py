@@ -54,7 +54,7 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
 
   Args:
     config: changed in place.
-    change: "FIELD=VALUE"; a bool as True or true, a tuple in Python's notation.
+    change: "FIELD=VALUE"; a bool as True or true.
     fields: those that may be set.
 
   Raises:
@@ -69,9 +69,7 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
   for parent in parents:
     section = section[parent]
   try:
-    if isinstance(section[name], str):
-      value = text
-    elif isinstance(section[name], bool):
+    if isinstance(section[name], bool):
       value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
     else:
       value = ast.literal_eval(text)

@@ -19,6 +19,7 @@ from input_pipeline.films import Films, resize_image, resize_mask
 _TILE = 128  # Pixels of a film on the contact sheet.
 _CAPTION = 26
 _PAIRS_IN_A_ROW = 6
+_MOST_PAIRS = 600
 
 
 def draw(films: Films) -> dict[str, bytes]:
@@ -42,9 +43,9 @@ def draw(films: Films) -> dict[str, bytes]:
 
 
 def contact_sheet(films: Films, split_of: Sequence[str], pairs: Sequence[Pair]) -> bytes:
-  """PNG of all pairs, side by side with their masks' outlines; those across splits come first, and then
-  the ones that resemble each other least."""
-  pairs = sorted(pairs, key=lambda p: (split_of[p.first] == split_of[p.second], p.correlation))
+  """PNG of pairs, side by side with their masks' outlines; those across splits come first, and then the ones that
+  resemble each other least. Of very many, the first 600."""
+  pairs = sorted(pairs, key=lambda p: (split_of[p.first] == split_of[p.second], p.correlation))[:_MOST_PAIRS]
   width, height = 2 * _TILE + 8, _TILE + _CAPTION
   num_rows = max(1, -(-len(pairs) // _PAIRS_IN_A_ROW))
   sheet = Image.new("RGB", (_PAIRS_IN_A_ROW * width, num_rows * height), "white")

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import logging
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,8 +15,6 @@ from covseg.dataset.duplicates import Pair
 from covseg.workdir import write_whole
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, Films, load_films
-
-logger = logging.getLogger(__name__)
 
 _OTHER_LEVELS = "mask with more than two levels, or two without 0"
 _OUTSIDE_LUNGS = "infected pixels outside the lungs"
@@ -60,8 +57,8 @@ def run(dataset_fields: Mapping[str, str], output: str) -> None:
   split_of = [split for split, part in splits.items() for _ in part.ids]
   pairs = duplicates.find_duplicates(films.images)
   _write_table(folder / "duplicates.csv", pair_rows(films, split_of, pairs), _PAIR_COLUMNS)
-  write_whole(folder / "duplicates.png", dataset_figures.contact_sheet(films, split_of, pairs))
   print(_audit_report(films, split_of, findings, pairs))
+  write_whole(folder / "duplicates.png", dataset_figures.contact_sheet(films, split_of, pairs))
   print(f"Tables and figures are in {folder}")
 
 
@@ -189,9 +186,10 @@ def _mean_share_of_lung(films: Films, chosen: np.ndarray) -> float | None:
   """Mean infected percent of the lungs over the chosen films with an infection."""
   if films.lung_masks is None:
     return None
-  infected, lung = (masks[chosen].sum(axis=(1, 2)) for masks in (films.masks, films.lung_masks))
-  counted = (infected > 0) & (lung > 0)
-  return 100 * float((infected[counted] / lung[counted]).mean()) if counted.any() else None
+  masks, lungs = films.masks[chosen], films.lung_masks[chosen]
+  counted = masks.any(axis=(1, 2)) & lungs.any(axis=(1, 2))
+  infected, lung = ((m[counted]).sum(axis=(1, 2)) for m in (masks & lungs, lungs))
+  return 100 * float((infected / lung).mean()) if counted.any() else None
 
 
 def _overview(statistics: Sequence[Mapping[str, Any]]) -> str:

@@ -55,6 +55,8 @@ def errors_in_plain_words(*kinds: type[Exception], status: int = 1) -> Iterator[
     yield
   except UsageError as error:
     _exit(f"Error: {error}", 2)
+  except KeyboardInterrupt:
+    _exit("Stopped.", 130)
   except Exception as error:
     if os.environ.get("COVSEG_TRACEBACK"):
       raise
@@ -78,7 +80,7 @@ def _in_plain_words(error: Exception, kinds: tuple[type[Exception], ...]) -> str
 
 
 def _exit(paragraph: str, status: int) -> NoReturn:
-  print(textwrap.fill(paragraph, 100, break_long_words=False), file=sys.stderr)
+  print(textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
   sys.exit(status)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 import jax
@@ -10,7 +11,10 @@ from jax.experimental import multihost_utils
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Callable[[int], bool]]:
-  """Gives a function of a step that tells whether SIGTERM or SIGINT has come; a second one acts at once.
+  """Gives a function of a step that tells whether SIGTERM or SIGINT has come; another one acts at once.
+
+  Unless it comes within a second: then it may be the same request, once to this process and once by way of the one
+  that started it.
 
   Of several processes, one alone must not stop. They are told at the same step that SIGTERM has come to
   one of them, provided that they ask at every step; SIGINT acts as ever.
@@ -21,8 +25,10 @@ def stop_on_signal() -> Iterator[Callable[[int], bool]]:
   received = []
 
   def note(number: int, _frame: object) -> None:
-    received.append(number)
-    signal.signal(number, previous[number])
+    received.append(time.monotonic())
+    if received[-1] - received[0] >= 1:
+      signal.signal(number, previous[number])
+      signal.raise_signal(number)
 
   previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
   try:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from configs import default
-from covseg.dataset import describe
+from covseg.dataset import dataset_figures, describe
+from covseg.dataset.duplicates import Pair
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, Films, load_films
 from tests.conftest import archive_members, write_zip
@@ -111,11 +112,12 @@ def test_of_copies_within_training_the_first_stays(dataset, tmp_path):
 def test_statistics_and_mask_levels_by_hand():
   images = np.stack([np.full((4, 4), level, np.uint8) for level in (10, 30)])
   masks, lungs = np.zeros((2, 4, 4), bool), np.zeros((2, 4, 4), bool)
-  masks[0, 0, :2], lungs[0, 0] = True, True  # 2 of 16 pixels, half of the lungs.
+  # 3 of 16 pixels, 2 of them half of the lungs.
+  masks[0, 0, :2], masks[0, 3, 3], lungs[0, 0] = True, True, True
   films = Films(images, masks, lungs, ["a", "b"], ["x", "x"])
   (row,) = describe.describe("train", films)
   assert (row["films"], row["films_with_infection"]) == (2, 1)
-  assert row["mean_infected_percent"] == row["infected_percent_quantile_50"] == 12.5
+  assert row["mean_infected_percent"] == row["infected_percent_quantile_50"] == 18.75
   assert row["mean_infected_percent_of_lung"] == 50
   assert (row["grey_mean"], row["grey_standard_deviation"]) == (20, 10)
   (healthy,) = describe.describe("train", Films(images, lungs & False, lungs, ["a", "b"], ["x", "x"]))
@@ -124,8 +126,9 @@ def test_statistics_and_mask_levels_by_hand():
 
   levels = {0: [0, 255], 1: [0, 7, 255]}
   reader = types.SimpleNamespace(mask_levels=levels.__getitem__)
-  (finding,) = describe.audit(reader, films)
-  assert (finding["id"], finding["value"]) == ("b", "0 7 255")
+  outside, levels = describe.audit(reader, films)
+  assert (outside["id"], outside["value"]) == ("a", 1)
+  assert (levels["id"], levels["value"]) == ("b", "0 7 255")
 
 
 def test_a_dataset_without_classes_ids_and_lungs(tmp_path):
@@ -134,3 +137,10 @@ def test_a_dataset_without_classes_ids_and_lungs(tmp_path):
   splits = [row["split"] for row in _rows(tmp_path / "report" / "statistics.csv")]
   assert splits == ["train", "validation", "test"]
   assert _rows(tmp_path / "report" / "duplicates.csv") == []
+
+
+def test_the_sheet_of_very_many_pairs_stays_small():
+  films = Films(np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8), bool), None, ["a", "b"], ["", ""])
+  pair = Pair(first=1, second=0, correlation=1.0, shift_x=0, shift_y=0, scale=1, mirrored=False, is_exact=True)
+  sheets = [dataset_figures.contact_sheet(films, ["train", "train"], [pair] * n) for n in (600, 50_000)]
+  assert sheets[0] == sheets[1]

@@ -13,6 +13,8 @@ from covseg.runtime.command_line import UsageError, errors_in_plain_words
     (ModuleNotFoundError("No module named 'jax'", name="jax"), 1, "package jax is missing"),
     (MemoryError(), 1, "Error: out of memory. Smaller batches (batch_size,"),
     (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), 1, "Error: out of memory."),
+    (KeyboardInterrupt(), 130, "Stopped."),
+    (ValueError(f"{'long ' * 18}/mnt/my-own-weights/a.npz"), 1, "/mnt/my-own-weights/a.npz"),
     (ZeroDivisionError("division by zero"), 1, "Internal error: ZeroDivisionError: division by zero"),
   ],
 )
