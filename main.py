@@ -36,10 +36,10 @@ def main(argv: list[str]) -> None:
   if not _DISTRIBUTED.value and (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value) != (None,) * 3:
     raise app.UsageError("--coordinator_address, --num_processes and --process_id need --distributed.", exitcode=2)
 
-  import jax  # Here, so that --help and a mistyped flag answer at once.
-
   command_line.set_up_logging()
   with command_line.errors_in_plain_words():
+    import jax  # Here, so that --help and a mistyped flag answer at once.
+
     if _DISTRIBUTED.value:  # Before anything else of JAX.
       jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     from covseg.training import train

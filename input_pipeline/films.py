@@ -29,7 +29,7 @@ class Films:
     images: uint8 (N, h, w), grey, at the network's size.
     masks: bool (N, H, W), True where infected, at the size of the comparison.
     lung_masks: bool (N, H, W), True in the lungs; None where the dataset has none.
-    ids: N names, unique in a split.
+    ids: N names; see `check_ids`.
     labels: N names of classes; all empty where the dataset has none.
     opacities: bool (N,), whether the class of each is one of `dataset.opacities`; None where that is not asked.
   """
@@ -102,7 +102,7 @@ class FilmReader:
     self.image_size, self.mask_size = image_size, mask_size or image_size
     self._notes: dict[str, set[str]] = collections.defaultdict(set)  # {what is unusual: ids of films}
     self._features = builder.info.features
-    self.split, self._image_key, self._mask_key = split, config.image_key, config.mask_key
+    self._split, self._image_key, self._mask_key = split, config.image_key, config.mask_key
     self._lung_mask_key = config.lung_mask_key if with_lungs else ""
     self._damaged = (
       f"The records of {builder.info.full_name} in {builder.data_path} are damaged. Delete this folder; "
@@ -168,7 +168,7 @@ class FilmReader:
     """Warns, with a count, of what was unusual about the films that have been read."""
     for note, ids in self._notes.items():
       first = ", ".join([*sorted(ids)[:3], *["..."] * (len(ids) > 3)])
-      logger.warning("%s: %d of %d films (%s): each %s.", self.split, len(ids), len(self), first, note)
+      logger.warning("%s: %d of %d films (%s): each %s.", self._split, len(ids), len(self), first, note)
     self._notes.clear()
 
   def has_infection(self, i: int) -> bool:
@@ -185,7 +185,7 @@ class FilmReader:
       return self._source[self._indices[i]]
 
   def _id(self, example: dict[str, Any], i: int) -> str:
-    return _text(example["id"]) if "id" in self._features else f"{self.split}_{self._indices[i]:05d}"
+    return _text(example["id"]) if "id" in self._features else f"{self._split}_{self._indices[i]:05d}"
 
   def _leave_out(self, path: str) -> None:
     if path == self.builder.name and hasattr(self.builder, "DUPLICATES"):
@@ -210,22 +210,22 @@ class FilmReader:
 
 
 def load_films(reader: FilmReader) -> Films:
-  """All films of a reader, read in parallel.
-
-  Raises:
-    ValueError: one cannot be read, or two have the same id.
-  """
+  """All films of a reader, read in parallel."""
   films, readings = start_loading(reader, range(len(reader)))
   for reading in readings:
     reading.result()
+  reader.report_notes()
+  return films
+
+
+def check_ids(films: Films, split: str) -> None:
+  """Raises ValueError if two films of a split, whose figures are to be told apart by their ids, have the same."""
   for film_id, count in collections.Counter(films.ids).most_common(1):
     if count > 1:
       raise ValueError(
-        f"{count} films of {reader.split} have the id {film_id!r}. Each film of a split needs its own; without the "
-        "feature `id`, films are numbered."
+        f"{count} films of {split} have the id {film_id!r}. Each film of a split needs its own; without the feature "
+        "`id`, films are numbered."
       )
-  reader.report_notes()
-  return films
 
 
 def start_loading(reader: FilmReader, order: Iterable[int]) -> tuple[Films, list[concurrent.futures.Future]]:

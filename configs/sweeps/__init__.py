@@ -20,7 +20,3 @@ class Entry:
   config: str
   overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   seeds: Sequence[int] = (0,)
-
-  def __post_init__(self):
-    if not isinstance(self.seeds, Sequence):
-      raise ValueError(f"Entry({self.name!r}, seeds={self.seeds!r}): expected several, as (0, 1).")

@@ -58,9 +58,10 @@ async function addLot(items, lot, model) {
       films.set(film.id, film);
       addToGallery(film);
       if (film.threshold !== Number(threshold())) await askValues(film);  // The slider has moved since.
+      if (lot !== stopped) break;
       if (++done === 1) await show(film.id);
     } catch (error) {
-      problem(error.message);
+      if (lot === stopped) problem(error.message);
     }
     if (lot !== stopped) break;
     bar.value = i + 1;
@@ -222,15 +223,16 @@ async function update() {
   again = true;
   if (asking) return;
   asking = true;
+  let film;
   try {
     while (again && shown) {
       again = false;
-      const {film} = shown;
+      film = shown.film;
       await askValues(film);
       if (shown?.film === film) write(film);
     }
   } catch (error) {
-    if (films.has(shown?.film.id)) problem(error.message);  // Else it has been removed.
+    if (films.has(film?.id)) problem(error.message);  // Else it has been removed.
   } finally {
     asking = false;
   }
@@ -277,6 +279,7 @@ get("try").onclick = () => {
 get("save").onclick = () => { get("status").textContent = "The results are put together, then the download begins"; };
 get("clear").onclick = async () => {
   [shown, newest, stopped] = [undefined, newest + 1, stopped + 1];
+  get("all").hidden = true;  // None is shown again before it is removed.
   get("warnings").replaceChildren();
   for (const id of [...PARTS, "involvement", "of-film"]) get(id).textContent = "–";
   get("name").textContent = "No film yet";
@@ -295,7 +298,7 @@ get("clear").onclick = async () => {
   get("all").hidden = !films.size;
   if (!films.size) get("files").focus();  // The button that had it is hidden.
 };
-addEventListener("beforeunload", (event) => films.size && event.preventDefault());
+addEventListener("beforeunload", (event) => (films.size || numLots) && event.preventDefault());
 // A page that is left cannot be returned to, and nor can its films.
 addEventListener("pagehide", (event) => event.persisted || fetch(session, {method: "DELETE", keepalive: true}));
 

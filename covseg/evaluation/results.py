@@ -71,7 +71,7 @@ def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[d
     "films" where these do.
   """
   try:
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = {"prune_to": 0, **json.loads((folder / "metrics.json").read_text())}  # Older ones lack it.
     with (folder / "per_image.csv").open(newline="") as file:
       earlier_ids = [from_no_formula(row["id"]) for row in csv.DictReader(file)]
   except (OSError, ValueError):

@@ -72,7 +72,7 @@ class Row:
     name: of the folder.
     network: `config.model.name`.
     num_seeds: runs.
-    parameters: of the network.
+    parameters: of the network, a pruned one's with those that it does not need.
     gflops: operations of a forward pass of one image, in 1e9.
     minutes: training of a run, in the mean; None where a log does not say.
     estimates: of each metric.

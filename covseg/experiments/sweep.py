@@ -96,6 +96,9 @@ def plan(config: str, workdir: pathlib.Path, overrides: Sequence[str] = ()) -> l
   if len(set(names)) < len(names):
     repeated = sorted({name for name in names if names.count(name) > 1})
     raise UsageError(f"{config} has several entries of one name ({', '.join(repeated)}); give each its own.")
+  for entry in entries:
+    if not isinstance(entry.seeds, Sequence):
+      raise UsageError(f"The entry {entry.name} of {config}: seeds={entry.seeds!r}; expected several, as (0, 1).")
   seeds = dict.fromkeys(seed for entry in entries for seed in entry.seeds)
   runs = []
   for seed in seeds:

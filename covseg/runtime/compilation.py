@@ -11,8 +11,8 @@ import jax
 
 logger = logging.getLogger(__name__)
 
-# Of the YNNPACK kernels of XLA:CPU, those for sums alone. Its convolutions and matrix products, the default of jaxlib
-# 0.10, are slower than Eigen's: with them, predictions take 1.1 to 1.3 times as long, training steps 1.1 to 1.4 times.
+# Of the YNNPACK kernels of XLA:CPU, those for sums alone. With those for convolutions and matrix products in place of
+# Eigen's, the default of jaxlib 0.10, predictions take 1.1 to 1.3 times as long, training steps 1.1 to 1.4 times.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 

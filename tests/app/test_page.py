@@ -125,6 +125,37 @@ def test_an_example_by_keyboard_without_a_shift_of_the_layout(browser, address):
   assert "infected, at threshold" in browser.find_element("id", "canvas").get_attribute("aria-label")
 
 
+def test_lots_keep_their_model_and_their_problems_until_all_is_removed(browser, address, tmp_path):
+  def is_kept():
+    return browser.execute_script("""
+      const leaving = new Event("beforeunload", {cancelable: true});
+      dispatchEvent(leaving);
+      return leaving.defaultPrevented;
+    """)
+
+  _open(browser, address)
+  assert not is_kept()
+  (tmp_path / "bad.png").write_bytes(b"bad")
+  browser.find_element("id", "files").send_keys(str(tmp_path / "bad.png"))
+  browser.execute_script("""
+    const [button, model] = ["try", "model"].map((id) => document.getElementById(id));
+    button.click();
+    model.add(new Option("absent"));
+    model.value = "absent";
+  """)
+  assert is_kept()
+  _wait(lambda: "1 of 1 film done" in _text(browser, "status"))  # Not by "absent".
+  assert is_kept()
+  browser.find_element("id", "clear").click()
+  _wait(lambda: "All films are removed" in _text(browser, "status"))
+  assert not is_kept()
+  assert _text(browser, "name") == "No film yet"
+  assert not browser.find_elements("css selector", "[data-film]")
+  browser.find_element("id", "try").click()
+  _wait(lambda: "no model 'absent'" in _text(browser, "problems"))
+  assert "bad.png" not in _text(browser, "problems")  # It was of the films before.
+
+
 @pytest.mark.parametrize("width", [360, 1600])
 def test_nothing_is_wider_than_the_window(browser, address, width):
   browser.execute_cdp_cmd(

@@ -11,6 +11,7 @@ import pytest
 
 from covseg import configuration
 from covseg.experiments import sweep
+from covseg.runtime.command_line import UsageError
 from tests.conftest import ROOT
 
 # In place of main.py: fails for one entry, waits for a signal in another, and trains no network.
@@ -158,12 +159,12 @@ def _entry(text):
     (_entry("Entry('a', 'configs/unet.py'), Entry('a', 'configs/unet.py')"), "several entries of one name"),
     ("x = 1", "defines no get_sweep"),
     (_entry("Entry('a', 'configs/unet.py', {'seed': 7})"), "seeds are named by Entry"),
-    (_entry("Entry('a', 'configs/unet.py', {}, 3)"), r"seeds=3.: expected several"),
+    (_entry("Entry('a', 'configs/unet.py', {}, 3)"), "seeds=3; expected several"),
   ],
 )
 def test_a_sweep_that_cannot_run_is_refused_before_its_first_run(tmp_path, text, expected):
   (tmp_path / "sweep.py").write_text(text)
-  with pytest.raises(ValueError, match=expected):
+  with pytest.raises(UsageError, match=expected):
     sweep.plan(str(tmp_path / "sweep.py"), tmp_path / "runs")
   assert not (tmp_path / "runs").exists()
 
