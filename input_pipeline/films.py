@@ -29,7 +29,7 @@ class Films:
     images: uint8 (N, h, w), grey, at the network's size.
     masks: bool (N, H, W), True where infected, at the size of the comparison.
     lung_masks: bool (N, H, W), True in the lungs; None where the dataset has none.
-    ids: N names; see `check_ids`.
+    ids: N names.
     labels: N names of classes; all empty where the dataset has none.
     opacities: bool (N,), whether the class of each is one of `dataset.opacities`; None where that is not asked.
   """
@@ -216,16 +216,6 @@ def load_films(reader: FilmReader) -> Films:
     reading.result()
   reader.report_notes()
   return films
-
-
-def check_ids(films: Films, split: str) -> None:
-  """Raises ValueError if two films of a split, whose figures are to be told apart by their ids, have the same."""
-  for film_id, count in collections.Counter(films.ids).most_common(1):
-    if count > 1:
-      raise ValueError(
-        f"{count} films of {split} have the id {film_id!r}. Each film of a split needs its own; without the feature "
-        "`id`, films are numbered."
-      )
 
 
 def start_loading(reader: FilmReader, order: Iterable[int]) -> tuple[Films, list[concurrent.futures.Future]]:

@@ -58,8 +58,7 @@ async function addLot(items, lot, model) {
       films.set(film.id, film);
       addToGallery(film);
       if (film.threshold !== Number(threshold())) await askValues(film);  // The slider has moved since.
-      if (lot !== stopped) break;
-      if (++done === 1) await show(film.id);
+      if (lot === stopped && ++done === 1) await show(film.id);
     } catch (error) {
       if (lot === stopped) problem(error.message);
     }

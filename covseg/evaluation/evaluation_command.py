@@ -21,7 +21,7 @@ from covseg.trained import trained_model
 from covseg.trained.trained_model import TrainedModel
 from covseg.workdir import Workdir
 from input_pipeline import datasets
-from input_pipeline.films import FilmReader, Films, check_ids, load_films, resize_image
+from input_pipeline.films import FilmReader, Films, load_films, resize_image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,6 @@ def run(request: Request) -> None:
 
   builder = datasets.prepare(config.dataset)
   films, validation = _load(builder, config, request.split, of_model=trained is not None)
-  check_ids(films, request.split)
   unknown = [film_id for film_id in request.chosen_films if film_id not in films.ids]
   if unknown:
     raise UsageError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")

@@ -111,7 +111,7 @@ def read(path: pathlib.Path, split: str) -> Evaluated:
   """A run and its evaluation.
 
   Raises:
-    ValueError: the run has not been evaluated on the split, or no film of it has an infection.
+    ValueError: the run has not been evaluated on the split, no film of it has an infection, or two have the same id.
   """
   workdir = Workdir(path)
   config, folder = workdir.read_config(), workdir.evaluation(split)
@@ -126,13 +126,16 @@ def read(path: pathlib.Path, split: str) -> Evaluated:
     ) from error
   if not rows:
     raise ValueError(f"{folder}: no film has an infection, so there is nothing to compare.")
+  true_pixels = {row["id"]: int(row["true_pixels"]) for row in rows}
+  if len(true_pixels) < len(rows):
+    raise ValueError(f"{folder}: several films have the same id, by which films of two runs are paired.")
   config.model.prune_to = metrics.get("prune_to", config.model.prune_to)
   dataset = metrics.get("dataset", {}).get("name", config.dataset.name)
   return Evaluated(
     path,
     config,
     {"split": split, "dataset": dataset, "threshold": metrics["threshold"], **_eval_fields(metrics, config)},
-    {row["id"]: int(row["true_pixels"]) for row in rows},
+    true_pixels,
     {name: np.array([float(row[name]) for row in rows]) for name in METRICS},
     _training_seconds(workdir),
   )

@@ -11,10 +11,10 @@ from jax.experimental import multihost_utils
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Callable[[int], bool]]:
-  """Gives a function of a step that tells whether SIGTERM or SIGINT has come; another one acts at once.
+  """Gives a function of a step that tells whether SIGTERM or SIGINT has come.
 
-  Unless it comes within a second: then it may be the same request, once to this process and once by way of the one
-  that started it.
+  Another one acts at once, but not within a second of the first: a supervisor may have told this process and the one
+  that started it, which passes it on.
 
   Of several processes, one alone must not stop. They are told at the same step that SIGTERM has come to
   one of them, provided that they ask at every step; SIGINT acts as ever.

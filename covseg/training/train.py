@@ -29,7 +29,7 @@ from covseg.training.train_state import TrainState, create_train_state, shapes_o
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.batches import TrainingOrder
-from input_pipeline.films import FilmReader, Films, check_ids, load_films
+from input_pipeline.films import FilmReader, Films, load_films
 from input_pipeline.locking import only_process
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,6 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   feeding.check_memory(config, readers["train"])
   order = _training_order(config, readers["train"])
   validation = load_films(readers["validation"])
-  check_ids(validation, "validation")
   if not validation.masks.any():
     raise ValueError(
       f"No validation film has an infection (feature {config.dataset.mask_key}), so there is no Dice by which the best "
@@ -97,7 +96,6 @@ def _train_and_evaluate(
   if split == "validation":
     logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
   films = load_films(readers["test"]) if split == "test" else validation
-  check_ids(films, split)
   trained = TrainedModel(str(run.workdir.path), config, run.model, best.variables(), int(best.step))
   duplicates = near_duplicates.read(readers[split].builder, films.ids, split)
   evaluate.evaluate_model(

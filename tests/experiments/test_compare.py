@@ -136,6 +136,11 @@ def test_what_is_missing_or_there_twice_is_named(tmp_path):
   _write_run(tmp_path / "a", [0.1, 0.2])
   with pytest.raises(ValueError, match="has not been evaluated on validation"):
     _table(tmp_path, split="validation")
+  scores = _write_run(tmp_path / "one_id", [0.1, 0.2]) / "evaluation" / "test" / "per_image.csv"
+  scores.write_text(scores.read_text().replace("film1,", "film0,"))
+  with pytest.raises(ValueError, match="several films have the same id"):
+    _table(tmp_path / "one_id")
+  shutil.rmtree(tmp_path / "one_id")
   (tmp_path / "unfinished").mkdir()
   (tmp_path / "unfinished" / "config.json").write_text((tmp_path / "a" / "config.json").read_text())
   with pytest.raises(ValueError, match="unfinished has not been evaluated on test"):

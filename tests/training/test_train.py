@@ -29,7 +29,7 @@ from covseg.training.train_state import create_train_state
 from covseg.training.train_step import create_train_step
 from covseg.workdir import Workdir
 from input_pipeline import datasets
-from input_pipeline.films import FilmReader, Films, resize_image
+from input_pipeline.films import Films, resize_image
 from tests.conftest import ROOT
 
 
@@ -352,13 +352,6 @@ def test_a_step_that_cannot_be_saved_again_stays_as_it_was(tiny_config, tmp_path
     _save_after_a_failure(checkpoints, state)
     assert checkpoints.best_step == 0
   assert not list(tmp_path.glob(".checkpoint*"))
-
-
-def test_films_of_one_id_are_refused_before_anything_is_written(tiny_config, tmp_path, monkeypatch):
-  monkeypatch.setattr(FilmReader, "_id", lambda *_: "patient 1")
-  with pytest.raises(ValueError, match="6 films of validation have the id 'patient 1'"):
-    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
-  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
