@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from configs import default
 from covseg.evaluation import figures, report
 from covseg.evaluation.assessment import Assessment, Origin, empty_and_full, headline
 from covseg.evaluation.predictions import Predictions
@@ -71,7 +72,9 @@ def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[d
     "films" where these do.
   """
   try:
-    metrics = {"prune_to": 0, **json.loads((folder / "metrics.json").read_text())}  # Older ones lack it.
+    metrics = json.loads((folder / "metrics.json").read_text())
+    # Older ones lack fields.
+    metrics = {"prune_to": 0, **metrics, "eval": {**default.get_config().eval.to_dict(), **metrics.get("eval", {})}}
     with (folder / "per_image.csv").open(newline="") as file:
       earlier_ids = [from_no_formula(row["id"]) for row in csv.DictReader(file)]
   except (OSError, ValueError):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from covseg.configuration import check_ranges
-from covseg.models import ensemble, levels
+from covseg.models import ensemble, levels, thresholds
 from covseg.models.blocks import HEADS_OF_FILMS
 
 _PART = (0, 1)
@@ -48,9 +48,10 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     model: the network.
     config: `config.eval`. flip: average over the films and their mirror images; of an `Ensemble`, the first network
       sees both, the others one each. match_levels: part of the way that the grey levels of mirror images are moved,
-      see `levels.match`. lung_only: infection is no likelier than lung. least_presence: in films of which the presence
-      head says with a smaller probability that they have an infection, it is no likelier than that.
-      least_involvement: the same by the involvement head, of the lung that is likelier to be infected.
+      see `levels.match`. lung_only: infection is no likelier than lung. own_threshold: logits are moved so that the
+      film's own threshold, see `thresholds.of_films`, lies at 0. least_presence: in films of which the presence head
+      says with a smaller probability that they have an infection, it is no likelier than that. least_involvement: the
+      same by the involvement head, of the lung that is likelier to be infected.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
   """
@@ -59,14 +60,16 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     logits = _of_both(model, variables, inputs, matched[:, :, ::-1])
   else:
     logits = model.apply(variables, inputs, train=False)
+  if config.lung_only:
+    logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
+  if config.own_threshold:
+    logits["infection"] -= thresholds.of_films(logits["infection"])
   for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
     if head in logits:
       of_film = logits[head].max(axis=(1, 2), keepdims=True)  # (B, 1, 1, 1), of the worse lung.
       is_unlikely = jax.nn.sigmoid(of_film) < least
       bounded = jnp.minimum(logits["infection"], of_film)
       logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
-  if config.lung_only:
-    logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   return {head: x.max(axis=(1, 2, 3)) if head in HEADS_OF_FILMS else x[..., 0] for head, x in logits.items()}
 
 

@@ -9,8 +9,8 @@ from covseg.evaluation import evaluate
 from covseg.trained import trained_model
 from input_pipeline.films import FilmReader, Films, load_films
 
-# Training films with a mask are known to have an infection.
-_WITHOUT_BOUNDS = ("eval.least_involvement=0", "eval.least_presence=0")
+# Training films with a mask are known to have an infection, and soft masks are probabilities as they are.
+_WITHOUT_BOUNDS = ("eval.least_involvement=0", "eval.least_presence=0", "eval.own_threshold=False")
 # Films whose masks are softened at once, so that few are in memory as float32.
 _CHUNK = 256
 

@@ -129,6 +129,7 @@ def test_evaluate_writes_robustness_and_shortcuts_into_metrics_and_report(whole_
     assert title in report
   # Without them, an evaluation with the same settings keeps them; one with others is refused.
   found.pop("prune_to")  # As in an evaluation by an earlier version.
+  found["eval"].pop("own_threshold")
   (second / "metrics.json").write_text(json.dumps(found))
   same = evaluation_command.Request("test", str(whole_run), output=str(second))
   evaluation_command.run(same)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from covseg.models import inference, levels
+from covseg.models import inference, levels, thresholds
 from covseg.models.ensemble import Ensemble
 
 
@@ -127,6 +127,23 @@ def test_probabilities_are_scaled_to_the_size_of_the_comparison():
   assert found["infection"].shape == (2, 8, 6)
   assert (found["infection"] == 0.5).all()
   assert (found["lung"] == 1).all()
+
+
+def test_logits_are_those_above_the_films_own_threshold_unless_its_lungs_are_clean(config):
+  class OneSpot(nn.Module):
+    def __call__(self, images, train):
+      logits = {"infection": 5 * images - 2, "lung": jnp.full(images.shape, 9.0)}
+      return logits | {"involvement": images[:, :1, :1] + jnp.array([2.0, -3.0])[:, None, None, None]}
+
+  images = np.tile(np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1), (2, 1, 1, 1))
+  config.least_involvement = 0.1
+  before = inference.predict(OneSpot(), config, {}, images)["infection"]
+  config.own_threshold = True
+  found = inference.predict(OneSpot(), config, {}, images)["infection"]
+  own = thresholds.of_films(before[..., None])[0, 0, 0, 0]
+  assert own < -0.1
+  np.testing.assert_allclose(found[0], before[0] - own, rtol=1e-5)
+  assert (before[1] == before[1].clip(max=-3)).all() and (found[1] <= -3).all()
 
 
 def test_a_film_whose_lungs_are_probably_clean_has_no_infection(config):

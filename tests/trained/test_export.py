@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from covseg import metrics
-from covseg.models import levels
+from covseg.models import levels, thresholds
 from covseg.models.inference import to_network
 from covseg.trained import export, trained_model
 from input_pipeline import datasets
@@ -44,16 +44,19 @@ def test_it_gives_the_models_probabilities_for_any_batch(whole_run, written):
 
 
 @pytest.mark.parametrize("kind", ["stablehlo", "onnx"])
-def test_mirror_images_with_moved_grey_levels_are_in_the_file(whole_run, tmp_path, kind):
+def test_mirror_images_moved_grey_levels_and_thresholds_of_films_are_in_the_file(whole_run, tmp_path, kind):
   if kind == "onnx":
     pytest.importorskip("jax2onnx")
-  path, changes = tmp_path / f"unet.{kind}", ("eval.flip=True", "eval.match_levels=0.3")
+  path = tmp_path / f"unet.{kind}"
+  changes = ("eval.flip=True", "eval.match_levels=0.3", "eval.own_threshold=True")
   export.run(str(whole_run), str(path), changes)
   images = np.random.default_rng(1).random((3, 32, 32, 1), np.float32) ** 3
   trained = trained_model.load(str(whole_run), changes)
   matched = levels.match(images, 0.3)
   logits = (_logits(trained, images) + _logits(trained, matched[:, :, ::-1])[:, :, ::-1]) / 2
-  np.testing.assert_allclose(np.asarray(_read(path)(images)["infection"]), 1 / (1 + np.exp(-logits)), atol=1e-4)
+  own = np.asarray(thresholds.of_films(logits))
+  assert (own < -0.1).any()
+  np.testing.assert_allclose(np.asarray(_read(path)(images)["infection"]), 1 / (1 + np.exp(own - logits)), atol=1e-4)
 
 
 def _logits(trained, images):
