@@ -179,12 +179,12 @@ def get_config() -> ConfigDict:
   evaluation.least_involvement = 0.0
   # The same by the presence head, of the film.
   evaluation.least_presence = 0.0
-  # Infection is no likelier than lung; takes a lung head.
+  # Infection is no likelier than lung, before eval.own_threshold; takes a lung head.
   evaluation.lung_only = False
   # Each film with a pixel of a probability over 0.5 gets a threshold of its own, that of the mask with the largest
   # expected Dice (covseg/models/thresholds.py). Its logits are moved so that this lies at a probability of 0.5.
   evaluation.own_threshold = False
-  # A pixel is called infected where its probability is above it.
+  # A pixel is called infected where its probability, moved by eval.own_threshold, is above it.
   evaluation.threshold = 0.5
 
   return config.lock()

@@ -34,7 +34,7 @@ def headline(summary: Mapping[str, Any]) -> str:
   if not means["num_images"]:
     return "<p>No film has an infection, so there is no per-image Dice.</p>"
   low, high = means["intervals"]["dice"]
-  threshold = "" if summary["threshold"] is None else f", at threshold {summary['threshold']:g}"
+  threshold = "" if summary["threshold"] is None else f", {_at_threshold(summary, summary['threshold'])}"
   return (
     f'<p class="headline">Dice {means["dice"]:.3f}</p><p>95 % interval {low:.3f} to {high:.3f}. Protocol: '
     f"mean per image over the {means['num_images']} films with an infection{threshold}.</p>"
@@ -44,12 +44,21 @@ def headline(summary: Mapping[str, Any]) -> str:
 def protocols(summary: Mapping[str, Any]) -> str:
   """The tables of all protocols."""
   threshold, chosen = summary["threshold"], summary["at_chosen_threshold"]
-  title = "The given masks" if threshold is None else f"At threshold {threshold:g}"
+  title = "The given masks" if threshold is None else _at_threshold(summary, threshold).capitalize()
   tables = _protocol_table(summary, title)
   if chosen:
-    title = f"At threshold {chosen['threshold']:g}, chosen on {chosen['chosen_on']}"
+    title = f"{_at_threshold(summary, chosen['threshold']).capitalize()}, chosen on {chosen['chosen_on']}"
     tables += _protocol_table(chosen, title)
   return tables
+
+
+def _at_threshold(summary: Mapping[str, Any], threshold: float) -> str:
+  return f"at threshold {threshold:g}{', where 0.5 is that of each film' if _has_own_thresholds(summary) else ''}"
+
+
+def _has_own_thresholds(summary: Mapping[str, Any]) -> bool:
+  """Whether probabilities are moved so that each film's own threshold lies at 0.5."""
+  return bool(summary.get("eval", {}).get("own_threshold"))
 
 
 def _protocol_table(found: Mapping[str, Any], title: str) -> str:
@@ -91,7 +100,8 @@ def calibration(summary: Mapping[str, Any]) -> str:
     for name, region in found.items()
   ]
   headings = ["Pixels", "Number", "Expected calibration error", "Brier score"]
-  return _table("Probability and truth", headings, cells)
+  moved = ", probabilities moved so that the threshold of each film lies at 0.5" if _has_own_thresholds(summary) else ""
+  return _table(f"Probability and truth{moved}", headings, cells)
 
 
 def severity(summary: Mapping[str, Any]) -> str:

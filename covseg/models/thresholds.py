@@ -6,22 +6,27 @@ import numpy as np
 
 # Logits. The best one is never above 0: its probability is half of the Dice that it reaches.
 _CANDIDATES = np.arange(-4, 0.125, 0.125, dtype=np.float32)
-# Candidates count the less, the further their expected Dice is below the largest: by e where it is 0.001.
+# A candidate whose expected Dice is smaller by 0.001 has a weight smaller by a factor of e.
 _SHARPNESS = 1000.0
 
 
 def of_films(logits: jax.Array) -> jax.Array:
-  """Of logits of infection (B, H, W, 1), those above which a pixel belongs to its film's mask, (B, 1, 1, 1).
+  """The threshold of each film, a logit from -4 to 0, float32 (B, 1, 1, 1).
 
-  The expected Dice of a mask is taken as twice the probability in the mask over the mask's area plus the probability in
-  the whole film (RankSEG, Dai and Li 2023, as Wang and Dai 2025 approximate it). It is a mean of candidates, so that a
-  small change of a film never makes it jump. Where no pixel has a probability over 0.5, it is 0: whether there is an
-  infection is not decided here.
+  The expected Dice of a mask is twice the sum of the probabilities in it, over its area plus the sum of those in the
+  whole film. This takes probabilities as calibrated and pixels as independent (RankSEG, Dai and Li 2023, as Wang and
+  Dai 2025 approximate it). The threshold is a weighted mean of candidates, so it changes smoothly with the film. Where
+  no pixel has a probability over 0.5, it is 0 and the mask stays empty: whether there is an infection is not decided
+  here.
+
+  Args:
+    logits: of infection, float32 (B, H, W, 1).
   """
   sample = logits[:, ::2, ::2]  # Its sums are nearly those of all pixels, in a tenth of the time.
   probabilities = jax.nn.sigmoid(sample)
   above = sample > _CANDIDATES[:, None, None, None, None]  # (C, B, H, W, 1), of C candidates.
   inside = jnp.where(above, probabilities, 0.0).sum(axis=(2, 3, 4))
-  expected_dice = 2 * inside / (above.sum(axis=(2, 3, 4)) + probabilities.sum(axis=(1, 2, 3)))
+  areas = above.sum(axis=(2, 3, 4)) + probabilities.sum(axis=(1, 2, 3))
+  expected_dice = 2 * inside / jnp.maximum(areas, 1e-6)
   best = _CANDIDATES @ jax.nn.softmax(_SHARPNESS * expected_dice, axis=0)
   return jnp.where(logits.max(axis=(1, 2, 3)) > 0, best, 0.0)[:, None, None, None]

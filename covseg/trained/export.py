@@ -85,6 +85,7 @@ def description(trained: TrainedModel) -> dict[str, Any]:
     "output": f"float32 (batch, {size}, {size}, 1), probabilities",
     "heads": ", ".join(_heads(trained)),
     "threshold": trained.config.eval.threshold,
+    "own_threshold": trained.config.eval.own_threshold,  # Then each film's own lies at 0.5.
     "use": "For research, not for diagnosis.",
   }
 

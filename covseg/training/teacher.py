@@ -9,8 +9,8 @@ from covseg.evaluation import evaluate
 from covseg.trained import trained_model
 from input_pipeline.films import FilmReader, Films, load_films
 
-# Training films with a mask are known to have an infection, and soft masks are probabilities as they are.
-_WITHOUT_BOUNDS = ("eval.least_involvement=0", "eval.least_presence=0", "eval.own_threshold=False")
+# Training films with a mask are known to have an infection, and soft masks need the network's own probabilities.
+_FOR_SOFT_MASKS = ("eval.least_involvement=0", "eval.least_presence=0", "eval.own_threshold=False")
 # Films whose masks are softened at once, so that few are in memory as float32.
 _CHUNK = 256
 
@@ -29,7 +29,7 @@ def soft_masks(films: Films, builder: tfds.core.DatasetBuilder, config: ConfigDi
   Raises:
     FileNotFoundError, ValueError: there is no such teacher.
   """
-  teacher = trained_model.load(config.loss.teacher, _WITHOUT_BOUNDS)
+  teacher = trained_model.load(config.loss.teacher, _FOR_SOFT_MASKS)
   reader = FilmReader(builder, "train", config.dataset, teacher.config.image_size, config.image_size, with_lungs=False)
   predicted = evaluate.predict(teacher, mesh, load_films(reader).with_infection(), "teacher").probabilities
   infected, weight = np.flatnonzero(films.masks.any(axis=(1, 2))), config.loss.teacher_weight

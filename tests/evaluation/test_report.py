@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from covseg.evaluation import results
+from covseg.evaluation import report_tables, results
 from covseg.evaluation.assessment import ChosenThreshold, assess
 from covseg.evaluation.predictions import Predictions
 from input_pipeline.films import Films
@@ -167,3 +167,10 @@ def test_in_a_browser_the_gallery_sorts_and_nothing_is_fetched(report, browser, 
   assert found["width"] <= 0  # No sideways scrolling of the whole page.
   assert found["fetched"] == []
   assert asked == ["/page.html"]
+
+
+def test_it_says_where_each_film_has_a_threshold_of_its_own():
+  means = {"num_images": 2, "dice": 0.5, "intervals": {"dice": (0.4, 0.6)}}
+  summary = {"eval": {"own_threshold": True}, "threshold": 0.5, "per_image": means}
+  assert "at threshold 0.5, where 0.5 is that of each film" in report_tables.headline(summary)
+  assert "at threshold 0.5.</p>" in report_tables.headline({**summary, "eval": {"own_threshold": False}})
