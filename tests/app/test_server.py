@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import csv
 import errno
 import io
@@ -243,7 +244,12 @@ def test_the_command_prints_its_address_and_leaves_no_folder(recipe_run, tmp_pat
   command = [sys.executable, "-m", "covseg", "app", f"--model={recipe_run}", "--port=0"]
   command = ["nohup", *command] if number == signal.SIGTERM else command
   environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-  with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as running:
+  with contextlib.ExitStack() as stack:
+    stack.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))  # Not as nohup has it.
+    running = stack.enter_context(
+      subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    )
+    stack.callback(running.kill)  # Where it does not end.
     address = re.search(r"http://127.0.0.1:(\d+)/", running.stdout.readline())
     assert running.stdout.readline() == "The model is ready.\n"
     assert any(path.name.startswith("covseg-") for path in tmp_path.iterdir())
