@@ -14,10 +14,10 @@ def of_films(logits: jax.Array) -> jax.Array:
   """The threshold of each film, a logit from -4 to 0, float32 (B, 1, 1, 1).
 
   The expected Dice of a mask is twice the sum of the probabilities in it, over its area plus the sum of those in the
-  whole film. This takes probabilities as calibrated and pixels as independent (RankSEG, Dai and Li 2023, as Wang and
-  Dai 2025 approximate it). The threshold is a weighted mean of candidates, so it changes smoothly with the film. Where
-  no pixel has a probability over 0.5, it is 0 and the mask stays empty: whether there is an infection is not decided
-  here.
+  whole film. This takes probabilities as calibrated and pixels as independent ("RankSEG", Dai and Li 2023, arXiv
+  2206.13086, in the approximation of "RankSEG-RMA", Wang and Dai 2025). The threshold is a weighted mean of candidates,
+  so it changes smoothly with the film. Where no pixel has a probability over 0.5, it is 0 and the mask stays empty:
+  whether there is an infection is not decided here.
 
   Args:
     logits: of infection, float32 (B, H, W, 1).

@@ -74,6 +74,8 @@ def run(model: str, output: str, changes: Sequence[str] = ()) -> None:
 def description(trained: TrainedModel) -> dict[str, Any]:
   """What an exported network takes and gives."""
   size = trained.config.image_size
+  has_own = trained.config.eval.own_threshold
+  moved = "; of infection, moved so that the threshold of each film lies at 0.5" if has_own else ""
   return {
     "model": trained.name,
     "fingerprint": trained.fingerprint,
@@ -82,10 +84,9 @@ def description(trained: TrainedModel) -> dict[str, Any]:
       "Grey film, upright, bone white. Cut off rows and columns of one value at its edges; scale what is "
       f"left to {size} x {size} whatever its shape, bilinear with antialiasing; divide 8-bit levels by 255."
     ),
-    "output": f"float32 (batch, {size}, {size}, 1), probabilities",
+    "output": f"float32 (batch, {size}, {size}, 1), probabilities{moved}",
     "heads": ", ".join(_heads(trained)),
     "threshold": trained.config.eval.threshold,
-    "own_threshold": trained.config.eval.own_threshold,  # Then each film's own lies at 0.5.
     "use": "For research, not for diagnosis.",
   }
 
