@@ -117,7 +117,8 @@ def get_config() -> ConfigDict:
   optimizer.clip_norm = 0.0
   # Part of the learning rate that an encoder learns at. 0 keeps its parameters, not its statistics of batch norm.
   optimizer.encoder_factor = 1.0
-  # The one head of model.heads that learns, while all else stays as it is; empty for the whole network.
+  # The heads of model.heads that learn, as "involvement,presence", while all else stays as it is; empty for the whole
+  # network.
   optimizer.only = ""
   # Batches whose gradients are averaged for one update.
   optimizer.accumulation_steps = 1

@@ -34,8 +34,8 @@ def check(config: ConfigDict, heads: Sequence[str], has_encoder: bool) -> None:
   if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
     raise ValueError(f"optimizer.learning_rate={config.learning_rate} must be a positive number.")
   check_ranges(config, "optimizer.", _RANGES)
-  if config.only:
-    check_choice("optimizer.only", config.only, heads)
+  for head in config.only.split(",") if config.only else ():
+    check_choice("optimizer.only", head, heads)
   used = set(config.keys())
   used -= set() if config.name == "adamw" else _OF_ADAMW
   used -= set() if config.schedule == "step" else _OF_STEP
@@ -81,7 +81,7 @@ def create_optimizer(config: ConfigDict, steps_per_epoch: int = 1, num_epochs: i
     optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
   if config.only:
     parts = {True: optimizer, False: optax.set_to_zero()}
-    optimizer = optax.multi_transform(parts, lambda params: _is_head(params, config.only))
+    optimizer = optax.multi_transform(parts, lambda params: _are_heads(params, config.only.split(",")))
   elif config.encoder_factor == 0:
     optimizer = optax.multi_transform({True: optax.set_to_zero(), False: optimizer}, _is_encoder)
   elif config.encoder_factor != 1:
@@ -99,8 +99,8 @@ def _is_encoder(params: optax.Params) -> optax.Params:
   return jax.tree.map_with_path(lambda path, _: path[0].key == "encoder", params)
 
 
-def _is_head(params: optax.Params, name: str) -> optax.Params:
+def _are_heads(params: optax.Params, names: Sequence[str]) -> optax.Params:
   def is_part(path: tuple[jax.tree_util.DictKey, ...], _: jax.Array) -> bool:
-    return bool(SCOPE_OF_HEADS.fullmatch(path[0].key)) and path[1].key == name
+    return bool(SCOPE_OF_HEADS.fullmatch(path[0].key)) and path[1].key in names
 
   return jax.tree.map_with_path(is_part, params)

@@ -84,17 +84,16 @@ def test_large_gradients_are_clipped_to_the_norm(config):
 
 
 @pytest.mark.parametrize("scope", ["heads", "heads_3"])  # Of U-Net++ there are four.
-def test_one_head_learns_alone(scope):
+@pytest.mark.parametrize("only", ["presence", "presence,lung"])
+def test_some_heads_learn_alone(scope, only):
   config = default.get_config().optimizer
-  config.only = "presence"
-  params = {
-    "encoder": {"kernel": jnp.ones(3)},
-    scope: {"presence": {"bias": jnp.ones(2)}, "lung": {"bias": jnp.ones(2)}},
-  }
+  config.only = only
+  heads = {name: {"bias": jnp.ones(2)} for name in ("infection", "lung", "presence")}
+  params = {"encoder": {"kernel": jnp.ones(3)}, scope: heads}
   optimizer = create_optimizer(config)
   updates, _ = optimizer.update(params, optimizer.init(params), params)
   moved = jax.tree.map(lambda x: bool(np.any(x)), updates)
-  assert moved == {"encoder": {"kernel": False}, scope: {"presence": {"bias": True}, "lung": {"bias": False}}}
+  assert moved == {"encoder": {"kernel": False}, scope: {name: {"bias": name in only} for name in heads}}
 
 
 def test_what_does_not_learn_does_not_count_for_the_clipped_norm():

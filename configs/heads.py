@@ -1,0 +1,34 @@
+"""The last stage of `best` and `steady`: whether a film shows an infection, learnt on frozen features.
+
+python main.py --config=configs/heads.py --config.init_from=runs/steady --config.dataset.manual_dir=FOLDER
+
+Only two heads learn, from changed films of all classes. "involvement" is for any film. COVID-19 films teach it whether
+each lung is infected; the others, whether a film has opacities. How a film was stored tells other pneumonia from normal
+films much worse than COVID-19 from either (docs/dataset.md). "presence" is for the published protocol alone: it learns
+which class of COVID-QU-Ex a film is of, and so its hospitals.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import best_involvement
+
+
+def get_config() -> ConfigDict:
+  config = best_involvement.get_config()
+  config.num_epochs = 20
+  config.dataset.cohort = "all"
+  config.dataset.negative_share = 0.5
+  config.dataset.opacities = ("Non-COVID",)
+  config.loss.involvement_weight = 1.0
+  config.loss.presence_weight = 1.0
+  config.optimizer.only = "involvement,presence"
+  config.optimizer.learning_rate = 1e-2
+  config.optimizer.ema_decay = 0.999
+  config.eval.flip = False
+  config.eval.lung_only = False
+  for change in config.augment.values():
+    change.probability /= 2  # About a tenth of the films then stay as they are.
+  config.augment.flip.probability = 0.5
+  for name in ("rotation", "scale", "shift", "elastic"):
+    config.augment[name].probability = 0.0
+  return config
