@@ -3,7 +3,7 @@
 python main.py --config=configs/steady.py --config.seed=3 --config.dataset.manual_dir=FOLDER --workdir=runs/steady
 
 Films are exposed, scaled and stored as other hospitals might do it, and most are turned, scaled and bent a little. It
-learns from COVID-19 films alone, with a head for whether each lung is infected, which `steady_opacities.py` fits again.
+learns from COVID-19 films alone, with a head for whether each lung is infected, which `heads.py` fits again.
 
 Validation (466 COVID-19 films, per-image mean, threshold 0.5): Dice 0.788, IoU 0.681, best at epoch 31. The run was
 ended in epoch 65, after 9 min on a GPU that seven runs shared. An epoch takes about 2 min on 2 CPU cores.

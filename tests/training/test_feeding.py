@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from configs import steady_opacities
+from configs import heads
 from covseg.models import create_model
 from covseg.runtime import devices
 from covseg.training import feeding, recipe, train
@@ -186,7 +186,7 @@ def test_opacities_of_an_unknown_class_are_refused(tiny_config):
   ],
 )
 def test_opacities_that_could_teach_nothing_or_wrong_things_are_refused(field, value, message):
-  config = steady_opacities.get_config()
+  config = heads.get_config()
   recipe.check(config)
   section, _, name = field.rpartition(".")
   functools.reduce(lambda part, key: part[key], section.split("."), config)[name] = value
