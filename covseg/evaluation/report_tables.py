@@ -53,7 +53,8 @@ def protocols(summary: Mapping[str, Any]) -> str:
 
 
 def _at_threshold(summary: Mapping[str, Any], threshold: float) -> str:
-  return f"at threshold {threshold:g}{', where 0.5 is that of each film' if _has_own_thresholds(summary) else ''}"
+  own = " (0.5 is each film's own)" if _has_own_thresholds(summary) else ""
+  return f"at threshold {threshold:g}{own}"
 
 
 def _has_own_thresholds(summary: Mapping[str, Any]) -> bool:

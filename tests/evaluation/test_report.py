@@ -172,5 +172,5 @@ def test_in_a_browser_the_gallery_sorts_and_nothing_is_fetched(report, browser, 
 def test_it_says_where_each_film_has_a_threshold_of_its_own():
   means = {"num_images": 2, "dice": 0.5, "intervals": {"dice": (0.4, 0.6)}}
   summary = {"eval": {"own_threshold": True}, "threshold": 0.5, "per_image": means}
-  assert "at threshold 0.5, where 0.5 is that of each film" in report_tables.headline(summary)
+  assert "at threshold 0.5 (0.5 is each film's own)" in report_tables.headline(summary)
   assert "at threshold 0.5.</p>" in report_tables.headline({**summary, "eval": {"own_threshold": False}})
