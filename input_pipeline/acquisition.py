@@ -73,7 +73,7 @@ def jpeg(images: jax.Array, lost_quality: jax.Array) -> jax.Array:
   padded = jnp.pad(images[..., 0], ((0, 0), (0, -h % 8), (0, -w % 8)), mode="edge")
   quality = jnp.clip(100 * (1 - lost_quality), 1, 100)
   scale = jnp.where(quality < 50, 50 / quality, 2 - quality / 50)  # As libjpeg does it.
-  table = jnp.maximum(1, jnp.round(_JPEG_TABLE * scale[:, :, :, :, None, None].reshape(b, 1, 1, 1, 1)))
+  table = jnp.clip(jnp.round(_JPEG_TABLE * scale.reshape(b, 1, 1, 1, 1)), 1, 255)  # As in baseline JPEG.
   k = np.arange(8)
   dct = np.sqrt(np.where(k == 0, 1, 2) / 8)[:, None] * np.cos(np.pi * k[:, None] * (2 * k + 1) / 16)
   blocks = padded.reshape(b, padded.shape[1] // 8, 8, padded.shape[2] // 8, 8) * 255 - 128

@@ -15,7 +15,16 @@ _ELASTIC_POINTS = 5
 CLEAN_LUNG, INFECTED_LUNG = 0.005, 0.03
 
 # Strengths with a highest value: parts of a way, up to all of it, and parts that are lost, of which some must stay.
-_HIGHEST = {"histogram": 1, "spectrum": 1, "window": 0.49, "crop": 0.99, "resolution": 0.99, "jpeg": 0.99}
+_HIGHEST = {
+  "scale": 0.99,
+  "crop": 0.99,
+  "histogram": 1,
+  "window": 0.49,
+  "resolution": 0.99,
+  "spectrum": 1,
+  "jpeg": 0.99,
+}
+_WITHOUT_STRENGTH = ("symmetry", "flip")
 
 TRANSFORMS = (
   "symmetry",
@@ -48,6 +57,8 @@ def check(config: ConfigDict, heads: Sequence[str]) -> None:
     if not 0 <= config[name].strength <= highest:
       bounds = f"between 0 and {highest}" if name in _HIGHEST else "at least 0"
       raise ValueError(f"augment.{name}.strength={config[name].strength} must be {bounds}.")
+    if name in _WITHOUT_STRENGTH and config[name].strength != 1:
+      raise ValueError(f"augment.{name} has no strength; set augment.{name}.probability, and leave the strength at 1.")
   if config.symmetry.probability and "lung" not in heads:
     raise ValueError("augment.symmetry needs masks of the lungs, which are read for the head 'lung'; see model.heads.")
 

@@ -12,6 +12,7 @@ from covseg import metrics
 from covseg.evaluation import calibration, measures, protocols, statistics, surface
 from covseg.evaluation.predictions import Predictions
 from covseg.severity import Severity, severity
+from covseg.workdir import Workdir
 from input_pipeline.films import Films
 
 _PARTS = [field.name for field in dataclasses.fields(Severity)]
@@ -40,6 +41,8 @@ class Origin:
     name: what the user called the model, or the folder of the masks.
     config: the configuration.
     step: batches that the weights have learnt from; None for given masks.
+    fingerprint: of the weights and of how they predict; None for given masks.
+    workdir: of the run that trained the model; None if there is none.
   """
 
   split: str
@@ -47,6 +50,8 @@ class Origin:
   name: str
   config: ConfigDict
   step: int | None = None
+  fingerprint: str | None = None
+  workdir: Workdir | None = None
 
 
 @dataclasses.dataclass(frozen=True)

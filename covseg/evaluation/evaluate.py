@@ -140,7 +140,8 @@ def evaluate_model(
 
 def origin_of(trained: TrainedModel, split: str) -> Origin:
   """The origin of what a model predicts for the films of a split."""
-  return Origin(split, trained.config.eval.threshold, trained.name, trained.config, trained.step)
+  threshold = trained.config.eval.threshold
+  return Origin(split, threshold, trained.name, trained.config, trained.step, trained.fingerprint, trained.workdir)
 
 
 def evaluate(

@@ -83,7 +83,7 @@ def run(request: Request) -> None:
   if unknown:
     raise UsageError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
   duplicates = near_duplicates.read(request.duplicates or builder, films.ids, request.split)
-  folder = _folder(request)
+  folder = _folder(request, trained)
   further = {"near_duplicates": duplicates, "chosen_films": request.chosen_films}
   if trained:
     _check_nothing_is_lost(folder, evaluate.origin_of(trained, request.split), films, request)
@@ -123,8 +123,8 @@ def _check_nothing_is_lost(folder: pathlib.Path, origin: Origin, films: Films, r
   lost = [name for name in found if not getattr(request, name)]
   if lost and different:
     raise UsageError(
-      f"{folder} holds an evaluation with --{' and --'.join(lost)} and other settings ({', '.join(different)}), which "
-      "this one would replace. Name another folder with --output, or delete that one."
+      f"{folder} holds an evaluation with --{' and --'.join(lost)} and other weights or settings "
+      f"({', '.join(different)}), which this one would replace. Name another folder with --output, or delete that one."
     )
 
 
@@ -172,13 +172,14 @@ def _reference(path: str | None) -> dict[str, Any] | None:
   return found
 
 
-def _folder(request: Request) -> pathlib.Path:
+def _folder(request: Request, trained: TrainedModel | None) -> pathlib.Path:
   """Where the results go."""
   if request.output is not None:
     return pathlib.Path(request.output).expanduser()
-  source = pathlib.Path(request.model or request.predictions).expanduser()
-  if request.model is None or source.is_dir():
-    return Workdir(source).evaluation(request.split)
+  if request.model is None:
+    return Workdir(request.predictions).evaluation(request.split)
+  if trained.workdir:
+    return trained.workdir.evaluation(request.split)
   names = [name.removesuffix(".safetensors") for name in trained_model.names_of(request.model)]
   # Of a file, or of several models; the runs of a sweep are all called seed0.
   names = ["_".join(pathlib.Path(name).parts[-2 if len(names) > 1 else -1 :]) for name in names]

@@ -54,7 +54,8 @@ def html(
     figures: the figures to show.
     origin: where the predictions come from.
   """
-  template = string.Template(importlib.resources.files("covseg.evaluation").joinpath("report.html").read_text())
+  file = importlib.resources.files("covseg.evaluation").joinpath("report.html")
+  template = string.Template(file.read_text(encoding="utf-8"))
   labels = sorted(set(filter(None, films.labels)))
   return template.substitute(
     title=_text(f"{origin.name} on {origin.split}"),

@@ -12,7 +12,7 @@ from configs import default
 from covseg.evaluation import figures, report
 from covseg.evaluation.assessment import Assessment, Origin, empty_and_full, headline
 from covseg.evaluation.predictions import Predictions
-from covseg.workdir import Workdir, from_no_formula, no_formula, write_whole
+from covseg.workdir import from_no_formula, no_formula, write_whole
 from input_pipeline.films import Films
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ def write(
   if told:
     logger.warning(told)
 
-  pictures = figures.draw(assessment, films, predictions.masks, Workdir(origin.name).read_metrics(), chosen_films)
+  log = origin.workdir.read_metrics() if origin.workdir else []
+  pictures = figures.draw(assessment, films, predictions.masks, log, chosen_films)
   for picture in pictures:
     write_whole(folder / "figures" / f"{picture.name}.png", picture.png)
     write_whole(folder / "figures" / f"{picture.name}.svg", picture.svg)
@@ -73,9 +74,9 @@ def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[d
   """
   try:
     metrics = json.loads((folder / "metrics.json").read_text())
-    # Older ones lack fields.
-    metrics = {"prune_to": 0, **metrics, "eval": {**default.get_config().eval.to_dict(), **metrics.get("eval", {})}}
-    with (folder / "per_image.csv").open(newline="") as file:
+    lacking = {"prune_to": 0, "fingerprint": origin.fingerprint}  # Of older ones.
+    metrics = {**lacking, **metrics, "eval": {**default.get_config().eval.to_dict(), **metrics.get("eval", {})}}
+    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
       earlier_ids = [from_no_formula(row["id"]) for row in csv.DictReader(file)]
   except (OSError, ValueError):
     return {}, []
@@ -91,6 +92,7 @@ def _settings(origin: Origin) -> dict[str, Any]:
     "dataset": {name: origin.config.dataset[name] for name in ("name", "cohort")},
     "threshold": origin.threshold,
     "step": origin.step,
+    "fingerprint": origin.fingerprint,
     "eval": origin.config.eval.to_dict(),
     "prune_to": origin.config.model.prune_to,
   }

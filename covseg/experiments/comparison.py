@@ -117,7 +117,7 @@ def read(path: pathlib.Path, split: str) -> Evaluated:
   config, folder = workdir.read_config(), workdir.evaluation(split)
   try:
     metrics = json.loads((folder / "metrics.json").read_text())
-    with (folder / "per_image.csv").open(newline="") as file:
+    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
       rows = [row for row in csv.DictReader(file) if int(row["true_pixels"]) > 0]
   except FileNotFoundError as error:
     raise ValueError(

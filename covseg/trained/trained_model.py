@@ -33,6 +33,7 @@ class TrainedModel:
     network: the Linen module.
     variables: {"params": ..., "batch_stats": ...}, what `network.apply` takes to predict.
     step: batches that the weights have learnt from; of an ensemble, of all.
+    workdir: of the run that trained it; None of a model that ships, of a file, and of an ensemble.
   """
 
   name: str
@@ -40,6 +41,7 @@ class TrainedModel:
   network: nn.Module
   variables: dict[str, Any]
   step: int
+  workdir: Workdir | None = None
 
   def with_config(self, config: ConfigDict) -> "TrainedModel":
     """The same weights, which predict as another configuration says.
@@ -139,4 +141,4 @@ def _load(name: str) -> TrainedModel:
     if step is None:
       raise ValueError(f"{workdir.path} has no validated checkpoint yet; train it for an epoch.")
     variables = checkpoints.restore_variables(step, shapes_of(network), config.optimizer.ema_decay > 0)
-  return TrainedModel(name, config, network, variables, step)
+  return TrainedModel(name, config, network, variables, step, workdir)

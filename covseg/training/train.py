@@ -96,7 +96,7 @@ def _train_and_evaluate(
   if split == "validation":
     logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
   films = load_films(readers["test"]) if split == "test" else validation
-  trained = TrainedModel(str(run.workdir.path), config, run.model, best.variables(), int(best.step))
+  trained = TrainedModel(str(run.workdir.path), config, run.model, best.variables(), int(best.step), run.workdir)
   duplicates = near_duplicates.read(readers[split].builder, films.ids, split)
   evaluate.evaluate_model(
     trained,

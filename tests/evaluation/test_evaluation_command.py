@@ -10,7 +10,7 @@ from PIL import Image
 from covseg.evaluation import evaluate, evaluation_command
 from covseg.evaluation.evaluation_command import Request, run
 from covseg.runtime import devices
-from covseg.trained import trained_model
+from covseg.trained import model_files, trained_model
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, load_films
@@ -60,6 +60,19 @@ def test_another_systems_masks_are_judged_by_the_same_code(whole_run, tmp_path):
     assert found[protocol] == network[protocol]
   assert found["calibration"] is found["at_chosen_threshold"] is found["threshold"] is None
   assert (masks / "evaluation" / "test" / "report.html").exists()
+
+
+def test_a_folder_named_like_a_model_that_ships_is_not_its_workdir(whole_run, tmp_path, monkeypatch):
+  run_of_folder = trained_model.load(str(whole_run))
+  monkeypatch.setattr(model_files, "RELEASED", tmp_path / "released")
+  (tmp_path / "released").mkdir()
+  shipped = tmp_path / "released" / "tiny.safetensors"
+  model_files.save(shipped, run_of_folder.config, run_of_folder.variables, run_of_folder.step)
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "tiny").mkdir()
+  run(Request("test", model="tiny"))
+  assert not list((tmp_path / "tiny").iterdir())
+  assert _metrics(tmp_path / "evaluation" / "tiny" / "test")["model"] == "tiny"
 
 
 def test_near_duplicates_and_chosen_films_are_taken_by_name(whole_run, tmp_path):

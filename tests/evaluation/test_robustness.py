@@ -135,8 +135,13 @@ def test_evaluate_writes_robustness_and_shortcuts_into_metrics_and_report(whole_
   evaluation_command.run(same)
   again = json.loads((second / "metrics.json").read_text())
   assert (again["robustness"], again["shortcuts"]) == (found["robustness"], found["shortcuts"])
-  with pytest.raises(ValueError, match="--robustness and --shortcuts and other settings .threshold, eval.*--output"):
+  message = "--robustness and --shortcuts and other weights or settings"
+  with pytest.raises(ValueError, match=f"{message} .threshold, .*eval.*--output"):
     evaluation_command.run(dataclasses.replace(same, threshold=0.3))
+  of_other_weights = again | {"fingerprint": "0123456789abcdef"}
+  (second / "metrics.json").write_text(json.dumps(of_other_weights))
+  with pytest.raises(ValueError, match=f"{message} .fingerprint"):
+    evaluation_command.run(same)
   # A reference of other films is refused before any film is changed.
   for module in (robustness, shortcuts):
     monkeypatch.setattr(module, "assess", lambda *_: pytest.fail("assessed"))

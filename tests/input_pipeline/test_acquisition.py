@@ -23,9 +23,11 @@ def _amounts(*values):
   return jnp.array(values, jnp.float32).reshape(-1, 1, 1, 1)
 
 
-@pytest.mark.parametrize("quality", [15, 50, 90])
+@pytest.mark.parametrize("quality", [5, 15, 50, 90])
 def test_jpeg_is_that_of_libjpeg(films, quality):
-  changed = np.asarray(acquisition.jpeg(jnp.asarray(films), _amounts(*[1 - quality / 100] * 3)))
+  stripes = np.broadcast_to(np.float32([0, 1, 1])[np.arange(80) % 3][:, None], (1, 72, 80, 1))  # High frequencies.
+  films = np.concatenate([films, stripes])
+  changed = np.asarray(acquisition.jpeg(jnp.asarray(films), _amounts(*[1 - quality / 100] * len(films))))
   for film, found in zip(films, changed, strict=True):
     file = io.BytesIO()
     Image.fromarray(np.uint8(np.round(255 * film[..., 0]))).save(file, "JPEG", quality=quality)

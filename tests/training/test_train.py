@@ -367,6 +367,8 @@ def test_a_step_that_cannot_be_saved_again_stays_as_it_was(tiny_config, tmp_path
     ({"loss.name": "bce_dice", "loss.dice_weight": float("nan")}, "loss.dice_weight=nan must be"),
     ({"augment.crop.strength": 3.0}, "augment.crop.strength=3.0 must be between 0 and 0.99"),
     ({"augment.noise.strength": float("nan")}, "augment.noise.strength=nan must be at least 0"),
+    ({"augment.scale.strength": 1.0}, "augment.scale.strength=1.0 must be between 0 and 0.99"),
+    ({"augment.flip.strength": 0.0}, "augment.flip has no strength"),
     ({"eval.threshold": 1.5}, "between 0 and 1"),
     ({"dataset.mask_key": "mask"}, "image, infection_mask"),
   ],
