@@ -163,8 +163,8 @@ def _create_builder(config: ConfigDict) -> tfds.core.DatasetBuilder:
 def _builder_class(name: str) -> type[tfds.core.DatasetBuilder]:
   """The one builder class that a shipped dataset's or a user's module defines."""
   module_name = _SHIPPED.get(name, name)
-  if "" not in sys.path:
-    sys.path.insert(0, "")  # A user's module lies where the command is run.
+  if name not in _SHIPPED and "" not in sys.path:
+    sys.path.append("")  # A user's module lies where the command is run; it hides no installed one.
   try:
     module = importlib.import_module(module_name)
   except ModuleNotFoundError as error:

@@ -16,8 +16,12 @@ def excluded_training_ids(path: str) -> set[str]:
     FileNotFoundError: there is no such file.
     ValueError: it lacks a column.
   """
-  ids = set()
-  with pathlib.Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
+  ids, list_of_duplicates = set(), pathlib.Path(path).expanduser()
+  if not list_of_duplicates.exists():
+    raise FileNotFoundError(
+      f"dataset.exclude={path} does not exist. `python -m covseg dataset` writes such a list, duplicates.csv."
+    )
+  with list_of_duplicates.open(newline="", encoding="utf-8-sig") as file:
     rows = csv.DictReader(file)
     missing = {"id", "split"} - set(rows.fieldnames or ())
     if missing:

@@ -166,19 +166,23 @@ class FilmReader:
 
   def report_notes(self) -> None:
     """Warns, with a count, of what was unusual about the films that have been read."""
-    for note, ids in self._notes.items():
+    notes, self._notes = self._notes, collections.defaultdict(set)  # Other threads may go on reading.
+    for note, ids in notes.items():
       first = ", ".join([*sorted(ids)[:3], *["..."] * (len(ids) > 3)])
       logger.warning("%s: %d of %d films (%s): each %s.", self._split, len(ids), len(self), first, note)
-    self._notes.clear()
 
   def has_infection(self, i: int) -> bool:
     """Whether any pixel of a film's infection mask is set; reads nothing else of it."""
-    mask = _as_mask(self._example(i)[self._mask_key], self._mask_key)
-    return bool(resize_mask(mask, self.mask_size).any())
+    return bool(resize_mask(_as_mask(*self._infection_mask(i)), self.mask_size).any())
 
   def mask_levels(self, i: int) -> list[int]:
     """The values in the infection mask of a film as it is stored, before it is made a bool."""
-    return np.unique(_picture(self._example(i)[self._mask_key], self._mask_key).values).tolist()
+    return np.unique(_picture(*self._infection_mask(i)).values).tolist()
+
+  def _infection_mask(self, i: int) -> tuple[bytes | np.ndarray, str]:
+    """The stored infection mask of a film, and its name for errors."""
+    example = self._example(i)
+    return example[self._mask_key], f"{self._id(example, i)}: {self._mask_key}"
 
   def _example(self, i: int) -> dict[str, Any]:
     with self._error_if_damaged():

@@ -115,6 +115,10 @@ def _check(request: Request) -> None:
     raise UsageError("--every needs --robustness or --shortcuts.")
   if request.reference is not None and not request.robustness:
     raise UsageError("--reference needs --robustness.")
+  if request.reference is not None and not (pathlib.Path(request.reference).expanduser() / "metrics.json").exists():
+    raise UsageError(f"--reference={request.reference} has no metrics.json; name the folder of an evaluation.")
+  if request.duplicates is not None and not pathlib.Path(request.duplicates).expanduser().exists():
+    raise UsageError(f"--duplicates={request.duplicates} does not exist.")
 
 
 def _check_nothing_is_lost(folder: pathlib.Path, origin: Origin, films: Films, request: Request) -> None:

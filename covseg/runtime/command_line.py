@@ -70,6 +70,10 @@ def _in_plain_words(error: Exception, kinds: tuple[type[Exception], ...]) -> str
     return f"Error: {' '.join(str(message).split())}"
   if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # The latter is XLA's.
     return "Error: out of memory. Smaller batches (batch_size, eval.batch_size) or images (image_size) take less."
+  if isinstance(error, RuntimeError) and "home directory" in str(error):  # Of pathlib, where "~" means nothing.
+    return "Error: this user has no home folder. Set HOME, or name the folder in full (dataset.data_dir, for one)."
+  if isinstance(error, ModuleNotFoundError) and error.name in sys.stdlib_module_names:
+    return f"Error: Python has no {error.name} on this system. covseg is for Linux and macOS; on Windows, use WSL."
   if isinstance(error, ModuleNotFoundError):
     return (
       f"Error: the Python package {error.name} is missing in {sys.prefix}. In the project's folder, pip install -e . "

@@ -92,8 +92,12 @@ def test_a_list_that_cannot_be_meant_is_refused(dataset, tmp_path, text, expecte
   config = default.get_config().dataset
   config.update({**dataset, "exclude": str(tmp_path / "list.csv")})
   (tmp_path / "list.csv").write_text(text)
+  builder = datasets.prepare(config)
   with pytest.raises(ValueError, match=expected):
-    FilmReader(datasets.prepare(config), "train", config, 64)
+    FilmReader(builder, "train", config, 64)
+  (tmp_path / "list.csv").unlink()
+  with pytest.raises(FileNotFoundError, match="dataset.exclude=.*list.csv does not exist"):
+    FilmReader(builder, "train", config, 64)
 
 
 def test_of_copies_within_training_the_first_stays(dataset, tmp_path):

@@ -108,6 +108,8 @@ def test_what_is_not_there_is_named(whole_run, tmp_path):
     ({"model": "x", "every": 0, "robustness": True}, "--every=0 must be at least 1"),
     ({"model": "x", "every": 3}, "--every needs --robustness"),
     ({"model": "x", "reference": "y", "shortcuts": True}, "--reference needs --robustness"),
+    ({"model": "x", "reference": "y", "robustness": True}, "--reference=y has no metrics.json"),
+    ({"model": "x", "duplicates": "y"}, "--duplicates=y does not exist"),
     ({"predictions": "x", "changes": ["eval.flip=True"]}, "--predictions has no model"),
     ({"model": "x", "split": "train", "duplicates": "y"}, "no effect on --split=train"),
     ({"predictions": "x", "threshold": 5.0}, "--threshold=5.0 must lie between 0 and 1"),

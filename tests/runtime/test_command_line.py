@@ -11,6 +11,8 @@ from covseg.runtime.command_line import UsageError, errors_in_plain_words
     (UsageError("--every=0 must be at least 1."), 2, "Error: --every=0 must be at least 1."),
     (ValueError("two\nlines"), 1, "Error: two lines"),
     (ModuleNotFoundError("No module named 'jax'", name="jax"), 1, "package jax is missing"),
+    (ModuleNotFoundError("No module named 'fcntl'", name="fcntl"), 1, "covseg is for Linux and macOS; on Windows, use"),
+    (RuntimeError("Could not determine home directory."), 1, "Error: this user has no home folder. Set HOME"),
     (MemoryError(), 1, "Error: out of memory. Smaller batches (batch_size,"),
     (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), 1, "Error: out of memory."),
     (KeyboardInterrupt(), 130, "Stopped."),
