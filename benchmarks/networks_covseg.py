@@ -52,7 +52,7 @@ class System:
     if self._state is None:
       self._mesh = devices.create_mesh(len(images))
       sharding = devices.replicated(self._mesh)
-      self._state = create_train_state(self._model, self._optimizer, 0, images.shape[1], sharding)
+      self._state = create_train_state(self._model, self._optimizer, 0, sharding)
     return devices.split_over_batch(self._mesh, {"image": images, "mask": masks})
 
   def train_step(self, batch) -> jax.Array:

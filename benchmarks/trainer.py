@@ -34,12 +34,12 @@ class Covseg:
   def __init__(self, config: ConfigDict, image_size: int, steps_per_epoch: int):
     import jax
 
-    from covseg.models import create_model
+    from covseg.models import create_model, shapes_of
     from covseg.models.inference import predict, to_network
     from covseg.runtime import compilation, devices
     from covseg.training.initialization import given_variables
     from covseg.training.optimizers import create_optimizer
-    from covseg.training.train_state import create_train_state, shapes_of_train_state
+    from covseg.training.train_state import create_train_state
     from covseg.training.train_step import create_train_step
 
     compilation.set_up()
@@ -47,9 +47,8 @@ class Covseg:
     optimizer = create_optimizer(config.optimizer, steps_per_epoch, config.num_epochs)
     self._mesh = devices.create_mesh(config.batch_size)
     sharding = devices.replicated(self._mesh)
-    shapes = shapes_of_train_state(model, optimizer, config.seed, image_size)
-    given = given_variables(config, {"params": shapes.params, "batch_stats": shapes.batch_stats})
-    self._state = create_train_state(model, optimizer, config.seed, image_size, sharding, keep_ema=True, given=given)
+    given = given_variables(config, shapes_of(model))
+    self._state = create_train_state(model, optimizer, config.seed, sharding, keep_ema=True, given=given)
     self._step = create_train_step(config, model, optimizer)
     self._split = devices.split_over_batch
     self._predict = compilation.jit(
@@ -57,7 +56,7 @@ class Covseg:
     )
 
   def step(self, images: np.ndarray, masks: np.ndarray) -> Any:
-    """Updates the network; the loss () of uint8 images (B, H, W) and bool masks (B, H, W)."""
+    """Updates the network; the loss (1,) of uint8 images (B, H, W) and bool masks (B, H, W)."""
     self._state, loss = self._step(self._state, self._split(self._mesh, {"image": images, "mask": masks}))
     return loss
 

@@ -48,7 +48,7 @@ def _run(*arguments, python_options=()):
 
 def _final_state(workdir):
   config = from_json((workdir / "config.json").read_text())
-  like = create_train_state(create_model(config.model), create_optimizer(config.optimizer), 0, config.image_size)
+  like = create_train_state(create_model(config.model), create_optimizer(config.optimizer), 0)
   with Checkpoints(workdir / "checkpoints") as checkpoints:
     return checkpoints.restore(checkpoints.latest_step, like)[0]
 

@@ -6,10 +6,8 @@ import itertools
 import logging
 from collections.abc import Callable
 
-import flax.linen as nn
 import jax
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from covseg.evaluation import evaluate, near_duplicates
@@ -225,23 +223,19 @@ def _start(
   if first_step:
     state, losses = checkpoints.restore(first_step, like=shapes)
     return state, losses, create_take_steps(run, train_reader, order, first_step, shapes)
+  sharding, keep_ema = devices.replicated(run.mesh), run.config.optimizer.ema_decay > 0
   with concurrent.futures.ThreadPoolExecutor() as threads:  # To compile takes long: the state beside the step.
-    created = threads.submit(create_train_state, *_of_state(run), run.given)
+    created = threads.submit(
+      create_train_state, run.model, run.optimizer, run.config.seed, sharding, keep_ema, run.given
+    )
     take_steps = create_take_steps(run, train_reader, order, first_step, shapes)
   return created.result(), [], take_steps
 
 
 def _shapes(run: Run) -> TrainState:
   """Shapes and types of the state."""
-  return shapes_of_train_state(*_of_state(run))
-
-
-def _of_state(
-  run: Run,
-) -> tuple[nn.Module, optax.GradientTransformation, int, int, jax.sharding.Sharding, bool]:
-  """What a state is created from, the arguments of `create_train_state`."""
-  config, sharding = run.config, devices.replicated(run.mesh)
-  return run.model, run.optimizer, config.seed, config.image_size, sharding, config.optimizer.ema_decay > 0
+  keep_ema = run.config.optimizer.ema_decay > 0
+  return shapes_of_train_state(run.model, run.optimizer, devices.replicated(run.mesh), keep_ema)
 
 
 def _train_epoch(

@@ -1,6 +1,6 @@
 """What training carries from step to step, and how it starts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from covseg.models import shapes_of
 from covseg.runtime import compilation
 
 
@@ -44,7 +45,6 @@ def create_train_state(
   model: nn.Module,
   optimizer: optax.GradientTransformation,
   seed: int,
-  image_size: int,
   sharding: jax.sharding.Sharding | None = None,
   keep_ema: bool = False,
   given: Mapping[str, Any] | None = None,
@@ -53,40 +53,33 @@ def create_train_state(
 
   Variables in `given`, {"params": ..., "batch_stats": ...} or a part of that, replace random ones.
   """
-  create = _creator(model, optimizer, seed, image_size, keep_ema)
+
+  def create(given: Mapping[str, Any]) -> TrainState:
+    images = jnp.zeros((1, 32, 32, 1))  # Variables do not depend on the size.
+    variables = flatten_dict(model.init(jax.random.key(seed), images, train=False))
+    return _first_state(unflatten_dict({**variables, **flatten_dict(given)}), optimizer, keep_ema)
+
   return compilation.jit_once(create, out_shardings=sharding)(given or {})
 
 
 def shapes_of_train_state(
   model: nn.Module,
   optimizer: optax.GradientTransformation,
-  seed: int,
-  image_size: int,
   sharding: jax.sharding.Sharding | None = None,
   keep_ema: bool = False,
 ) -> TrainState:
   """What `create_train_state` returns, with a `jax.ShapeDtypeStruct` in the place of each array; computes nothing."""
-  shapes = jax.eval_shape(_creator(model, optimizer, seed, image_size, keep_ema), {})
+  shapes = jax.eval_shape(lambda variables: _first_state(variables, optimizer, keep_ema), shapes_of(model))
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
 
 
-def _creator(
-  model: nn.Module, optimizer: optax.GradientTransformation, seed: int, image_size: int, keep_ema: bool
-) -> Callable[[Mapping[str, Any]], TrainState]:
-  """Function of the variables that are given, for `jax.jit`."""
-
-  def create(given: Mapping[str, Any]) -> TrainState:
-    images = jnp.zeros((1, image_size, image_size, 1))
-    variables = flatten_dict(model.init(jax.random.key(seed), images, train=False))
-    variables = unflatten_dict({**variables, **flatten_dict(given)})
-    params, batch_stats = variables["params"], variables.get("batch_stats", {})
-    return TrainState(
-      step=jnp.int32(0),
-      params=params,
-      batch_stats=batch_stats,
-      opt_state=optimizer.init(params),
-      ema_params=params if keep_ema else None,
-      ema_batch_stats=batch_stats if keep_ema else None,
-    )
-
-  return create
+def _first_state(variables: Mapping[str, Any], optimizer: optax.GradientTransformation, keep_ema: bool) -> TrainState:
+  params, batch_stats = variables["params"], variables.get("batch_stats", {})
+  return TrainState(
+    step=jnp.int32(0),
+    params=params,
+    batch_stats=batch_stats,
+    opt_state=optimizer.init(params),
+    ema_params=params if keep_ema else None,
+    ema_batch_stats=batch_stats if keep_ema else None,
+  )

@@ -126,7 +126,7 @@ def _run(config, model, optimizer, mesh):
 def losses_of(config, reader, num_steps):
   model, optimizer = create_model(config.model), create_optimizer(config.optimizer)
   mesh = devices.create_mesh(config.batch_size)
-  state = create_train_state(model, optimizer, 0, config.image_size, devices.replicated(mesh))
+  state = create_train_state(model, optimizer, 0, devices.replicated(mesh))
   state = state.replace(step=state.step + 1)  # Not the start of an epoch.
   take_steps = feeding.create_take_steps(_run(config, model, optimizer, mesh), reader, _order(config, reader), 1, state)
   losses = []
@@ -198,7 +198,7 @@ def test_films_on_the_device_train_many_steps_in_one_dispatch(tiny_config, reade
   monkeypatch.setattr(feeding.jax, "default_backend", lambda: "gpu")
   model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
   mesh = devices.create_mesh(tiny_config.batch_size)
-  state = create_train_state(model, optimizer, 0, tiny_config.image_size, devices.replicated(mesh))
+  state = create_train_state(model, optimizer, 0, devices.replicated(mesh))
   order = _order(tiny_config, reader)
   take_steps = feeding.create_take_steps(_run(tiny_config, model, optimizer, mesh), reader, order, 0, state)
   state, losses = take_steps(state, 20)

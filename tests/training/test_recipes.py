@@ -1,6 +1,7 @@
 """What a configuration may ask of training beyond the paper's: heads, averages, starting points."""
 
 import contextlib
+import importlib
 import itertools
 import json
 import pathlib
@@ -11,18 +12,30 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import configs
 from covseg import configuration
 from covseg.models import create_model, encoders, shapes_of
 from covseg.trained import trained_model
+from covseg.trained.checkpoints import Checkpoints
 from covseg.trained.trained_model import TrainedModel
 from covseg.training import initialization, recipe, train
 from covseg.training.optimizers import create_optimizer
-from covseg.training.train_state import create_train_state
+from covseg.training.train_state import create_train_state, shapes_of_train_state
 from tests.random_variables import random_variables
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in pathlib.Path(configs.__file__).parent.glob("[a-z]*.py")))
+def test_every_configuration_may_be_trained(name):
+  recipe.check(importlib.import_module(f"configs.{name}").get_config())
 
 
 def test_a_recipe_trains_and_is_evaluated_by_its_averages(recipe_run):
   trained = trained_model.load(str(recipe_run))
+  optimizer = create_optimizer(trained.config.optimizer, steps_per_epoch=3, num_epochs=2)
+  with Checkpoints(recipe_run / "checkpoints", read_only=True) as checkpoints:
+    state, _ = checkpoints.restore(trained.step, shapes_of_train_state(trained.network, optimizer, keep_ema=True))
+  jax.tree.map(np.testing.assert_array_equal, trained.variables["params"], state.ema_params)
+  assert not np.array_equal(state.ema_params["heads"]["lung"]["kernel"], state.params["heads"]["lung"]["kernel"])
   logits = trained.network.apply(trained.variables, np.zeros((1, 32, 32, 1), np.float32), train=False)
   assert set(logits) == {"infection", "lung"}
   metrics = json.loads((recipe_run / "evaluation" / "test" / "metrics.json").read_text())
@@ -49,7 +62,7 @@ def test_init_from_takes_all_but_the_heads_that_it_lacks(tiny_config, whole_run)
   random = jax.jit(lambda: model.init(jax.random.key(7), np.zeros((1, 32, 32, 1), np.float32), train=False))()
   given = initialization.given_variables(tiny_config, random)
   optimizer = create_optimizer(tiny_config.optimizer)
-  state = create_train_state(model, optimizer, 7, 32, keep_ema=True, given=given)
+  state = create_train_state(model, optimizer, 7, keep_ema=True, given=given)
   variables = state.variables()
   jax.tree.map(np.testing.assert_array_equal, variables["params"], state.params)
   theirs = trained_model.load(str(whole_run)).variables
@@ -91,7 +104,7 @@ def test_pretrained_encoder_is_what_training_starts_from(tiny_config):
   shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 32, 32, 1), "f"), train=False))
   given = initialization.given_variables(tiny_config, shapes)
   shipped = load_file(pathlib.Path(encoders.__file__).parent / "weights" / "efficientnet_lite0.safetensors")
-  state = create_train_state(model, create_optimizer(tiny_config.optimizer), 0, 32, keep_ema=True, given=given)
+  state = create_train_state(model, create_optimizer(tiny_config.optimizer), 0, keep_ema=True, given=given)
   variables = {"params": state.params, "batch_stats": state.batch_stats}
   for tree in (variables, state.variables()):  # The averages are the second.
     encoder = flax.traverse_util.flatten_dict({part: leaves["encoder"] for part, leaves in tree.items()}, sep="/")

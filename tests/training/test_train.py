@@ -1,6 +1,7 @@
 import contextlib
 import csv
 import errno
+import functools
 import json
 import pathlib
 import resource
@@ -25,7 +26,7 @@ from covseg.trained.checkpoints import Checkpoints
 from covseg.training import run_log, train
 from covseg.training.losses import LOSSES
 from covseg.training.optimizers import create_optimizer
-from covseg.training.train_state import create_train_state
+from covseg.training.train_state import TrainState, create_train_state
 from covseg.training.train_step import create_train_step
 from covseg.workdir import Workdir
 from input_pipeline import datasets
@@ -42,7 +43,7 @@ def _without_speed(lines):
 
 
 def _state(workdir, config, step):
-  like = create_train_state(create_model(config.model), create_optimizer(config.optimizer), 0, config.image_size)
+  like = create_train_state(create_model(config.model), create_optimizer(config.optimizer), 0)
   with Checkpoints(workdir / "checkpoints") as checkpoints:
     return checkpoints.restore(step, like)[0]
 
@@ -93,7 +94,7 @@ def _tensorboard_tags(workdir):
 def test_steps_lower_the_loss(tiny_config):
   tiny_config.optimizer.learning_rate = 1e-2
   model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
-  state = create_train_state(model, optimizer, seed=0, image_size=32)
+  state = create_train_state(model, optimizer, seed=0)
   step = create_train_step(tiny_config, model, optimizer)
   image = np.zeros((4, 32, 32), np.uint8)
   image[:, 8:20, 4:30] = 200
@@ -103,6 +104,26 @@ def test_steps_lower_the_loss(tiny_config):
     losses.extend(loss.tolist())
   assert losses[-1] < 0.7 * losses[0]
   assert int(state.step) == 30
+
+
+def test_averages_are_those_that_numpy_takes(tiny_config):
+  tiny_config.optimizer.ema_decay = 0.2
+  model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
+  state = create_train_state(model, optimizer, seed=0, keep_ema=True)
+  step = create_train_step(tiny_config, model, optimizer)
+  images = np.random.default_rng(0).integers(0, 255, (4, 32, 32), np.uint8)
+
+  def current():
+    return jax.tree.map(np.array, {"params": state.params, "batch_stats": state.batch_stats})
+
+  expected = current()
+  for decay in (1 / 10, 2 / 11, 0.2):  # (1 + step) / (10 + step), until that is more than 0.2.
+    state, _ = step(state, {"image": images, "mask": images > 128})
+    mixed = functools.partial(lambda d, average, new: d * average + (1 - d) * new, decay)
+    expected = jax.tree.map(mixed, expected, current())
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), state.variables(), expected)
+  far_apart = jax.tree.map(lambda a, b: np.abs(a - b).max() > 1e-4, state.variables(), current())
+  assert all(jax.tree.leaves(far_apart))
 
 
 def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
@@ -317,7 +338,7 @@ def _save_after_a_failure(checkpoints, state):
 @pytest.mark.filterwarnings("ignore")  # Orbax's threads complain of it, too.
 def test_a_full_disk_leaves_the_previous_checkpoint_whole(tiny_config, tmp_path, full):
   model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
-  state = create_train_state(model, optimizer, seed=0, image_size=32)
+  state = create_train_state(model, optimizer, seed=0)
   with Checkpoints(tmp_path / "checkpoints") as checkpoints:
     checkpoints.save(state, val_dice=0.5)
   message = r"step 1 could not be written .* of step 0, is kept"
@@ -330,10 +351,21 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(tiny_config, tmp_path,
     assert checkpoints.best_step == 2
 
 
+def test_of_equal_checkpoints_the_latest_is_the_best(tmp_path):
+  arrays = [jax.device_put((np.int32(i), np.full(3, i, np.float32))) for i in range(4)]
+  states = [TrainState(step, {"weight": weight}, {}, ()) for step, weight in arrays]
+  with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+    for state, val_dice in zip(states, (0.5, 0.5, 0.5, 0.4), strict=True):
+      checkpoints.save(state, val_dice=val_dice)
+  with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+    assert (checkpoints.best_step, checkpoints.latest_step) == (2, 3)
+    assert _same(checkpoints.restore(2, states[0])[0], states[2])
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_step_that_cannot_be_saved_again_stays_as_it_was(tiny_config, tmp_path):
   model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
-  state = create_train_state(model, optimizer, seed=0, image_size=32)
+  state = create_train_state(model, optimizer, seed=0)
   with Checkpoints(tmp_path / "checkpoints") as checkpoints:
     checkpoints.save(state, epoch_losses=[0.5])
   message = r"step 0 could not be written .* of step 0, is kept"

@@ -21,7 +21,7 @@ def program(request):
   config.optimizer.ema_decay = 0.9
   model = create_model(config.model)
   optimizer = create_optimizer(config.optimizer, steps_per_epoch=4, num_epochs=2)
-  state = create_train_state(model, optimizer, config.seed, config.image_size, keep_ema=True)
+  state = create_train_state(model, optimizer, config.seed, keep_ema=True)
   films = {"image": jax.ShapeDtypeStruct((8, 32, 32), jnp.uint8)}
   for head in set(config.model.heads) & set(MASKS):
     films[MASKS[head]] = jax.ShapeDtypeStruct((8, 32, 32), jnp.bool_)
