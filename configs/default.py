@@ -170,10 +170,12 @@ def get_config() -> ConfigDict:
   # Films at a time, rounded up to a multiple of the devices in training and `evaluate`. On a CPU, arrays of a few
   # films stay in its cache; a GPU may be faster with more.
   evaluation.batch_size = 4
-  # Average the predictions of a film and of its mirror image. Of several networks, the first then predicts for both,
-  # the second for the film, the third for the mirror image, and so on in turn.
+  # Average the masks predicted for a film and for its mirror image. Of several networks, the first then predicts for
+  # both, the second for the film, the third for the mirror image, and so on in turn. Heads of the whole film see the
+  # film alone.
   evaluation.flip = False
-  # Part of the way that the mirror image's grey levels are moved to those of an average film, where eval.flip is true.
+  # Where eval.flip is true: how far the mirror image's grey levels are moved towards those of an average film, from 0
+  # to 1. Films that are far from it are moved further, up to all the way (covseg/models/levels.py).
   evaluation.match_levels = 0.0
   # Where the involvement head gives neither lung at least this probability, the probability of every pixel is capped at
   # the head's; 0 for films that are known to show an infection.

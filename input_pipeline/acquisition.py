@@ -95,13 +95,24 @@ def match_histogram(images: jax.Array, amounts: jax.Array, others: jax.Array) ->
     return values[:, np.linspace(0, values.shape[1] - 1, _QUANTILES).astype(int)]
 
   source, target = quantiles(images), quantiles(others)
-  # Piecewise linear between quantiles, as a sum of ramps: a table would be read a pixel at a time.
-  rises, runs = jnp.diff(target), jnp.maximum(jnp.diff(source), 1e-4)
-  mapped = target[:, :1, None, None]
-  for i in range(_QUANTILES - 1):
-    start, run, rise = (x[:, i, None, None, None] for x in (source, runs, rises))
-    mapped = mapped + rise * jnp.clip((images - start) / run, 0, 1)
+  mapped = target[:, :1, None, None] + piecewise_linear(images, source, jnp.diff(target))
   return jnp.clip(images + amounts * (mapped - images), 0, 1)
+
+
+def piecewise_linear(images: jax.Array, points: jax.Array, rises: jax.Array) -> jax.Array:
+  """Grey levels through a function of each film: 0 at its first point, and `rises` from each point to the next.
+
+  Args:
+    images: the films.
+    points: levels, rising, float32 (B, Q + 1). At two that are equal, the function is steep.
+    rises: float32 (B, Q), or (1, Q) for all films.
+  """
+  runs = jnp.maximum(jnp.diff(points), 1e-4)
+  total = jnp.zeros_like(images)
+  for i in range(rises.shape[1]):  # A sum of ramps: a table would be read a pixel at a time.
+    start, run, rise = (x[:, i, None, None, None] for x in (points, runs, rises))
+    total += rise * jnp.clip((images - start) / run, 0, 1)
+  return total
 
 
 def match_spectrum(images: jax.Array, amounts: jax.Array, others: jax.Array) -> jax.Array:

@@ -15,7 +15,8 @@ class Ensemble(nn.Module):
   """Networks whose logits are averaged, each head over those that have it.
 
   Where films and their mirror images are predicted for, the first network sees both. The second sees the films, the
-  third the mirror images, and so on in turn: more views cost time and add little.
+  third the mirror images, and so on in turn: more views cost time and add little. What is predicted of a whole film is
+  the mean of the networks that see the film itself.
 
   Attributes:
     networks: their parameters lie under "networks_0", "networks_1" and so on.
@@ -62,7 +63,7 @@ def mean(predictions: Iterable[Logits]) -> Logits:
 def of_pairs(network: Callable[[jax.Array], Logits], images: jax.Array, mirrored: jax.Array) -> Logits:
   """Logits {head: float32 (B, H, W, 1)} of films, the mean of what a network says of images and of mirror images.
 
-  It sees both in one batch, so that it is compiled once.
+  Heads of films are of the images alone. The network sees both in one batch, so that it is compiled once.
 
   Args:
     network: function of images (2 B, H, W, 1).
@@ -76,5 +77,8 @@ def of_pairs(network: Callable[[jax.Array], Logits], images: jax.Array, mirrored
 
 
 def _mirror(logits: Logits) -> Logits:
-  """Logits {head: float32 (B, H, W, 1)} of films from those of their mirror images: left and right change places."""
-  return {head: x[:, :, ::-1] for head, x in logits.items()}
+  """Logits {head: float32 (B, H, W, 1)} of films from those of their mirror images: left and right change places.
+
+  Without the heads of films: whether there is an infection is decided by the film, whose grey levels are as they were.
+  """
+  return {head: x[:, :, ::-1] for head, x in logits.items() if head not in blocks.HEADS_OF_FILMS}
