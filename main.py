@@ -51,7 +51,13 @@ def main(argv: list[str]) -> None:
 
 def parse_flags(argv: list[str]) -> list[str]:
   with command_line.errors_in_plain_words(AttributeError, KeyError, TypeError, flags.Error, status=2):
-    return flags.FLAGS(argv)
+    try:
+      return flags.FLAGS(argv)
+    except (AttributeError, KeyError, TypeError, flags.Error):
+      from covseg import configuration
+
+      configuration.check_flags(argv)
+      raise
 
 
 if __name__ == "__main__":

@@ -79,6 +79,18 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
     raise UsageError(f"--set {change}: {text!r} is not a value of {field} ({kind}).") from error
 
 
+def check_flags(arguments: Iterable[str]) -> None:
+  """Raises UsageError if an argument --config.FIELD=VALUE, or one without a value, names no field."""
+  for argument in arguments:
+    field = argument.lstrip("-").partition("=")[0].removeprefix("config.")
+    if not argument.lstrip("-").startswith("config.") or field in flat(default.get_config()):
+      continue
+    fields = [name for name in flat(default.get_config()) if name.startswith(f"{field}.")]
+    if fields:
+      raise UsageError(f"--config.{field} is a group of fields; set one of them, as in --config.{fields[0]}=VALUE.")
+    raise UsageError(f"--config.{field}: there is no such field{did_you_mean(field, flat(default.get_config()))}.")
+
+
 def flat(config: ConfigDict) -> dict[str, Any]:
   """{"model.base_features": 32, ...} of all fields."""
   return flax.traverse_util.flatten_dict(json.loads(to_json(config)), sep=".")

@@ -1,5 +1,6 @@
 """What a run leaves behind, and the names of its parts."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -105,7 +106,8 @@ class Workdir:
 def write_whole(path: pathlib.Path, content: str | bytes) -> None:
   """Writes a file so that it is never seen half-written: beside its place, then renamed."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  beside = path.with_name(f".{path.name}.{os.getpid()}")
+  digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # The name itself may be as long as names may be.
+  beside = path.with_name(f".{digest}.{os.getpid()}")
   try:
     beside.write_bytes(content.encode() if isinstance(content, str) else content)
     beside.replace(path)

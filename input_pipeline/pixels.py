@@ -80,10 +80,12 @@ def decode(content: bytes) -> Picture:
       remarks = []
       if (pages := getattr(image, "n_frames", 1)) > 1:
         remarks.append(f"has {pages} pages, of which the first is used")
+      turn, unread = _turn(image)
       values, has_colours, colours = _values(image, content)
+      if image.format == "TIFF":  # Pillow has turned it.
+        values = np.ascontiguousarray(turn.undo(values))
       if _is_transparent_in_part(image):
         remarks.append(_TRANSPARENT)
-      turn, unread = _turn(image)
       return Picture(values, turn, (*remarks, *colours, *unread), image.format in _LOSSY, has_colours)
   except (RefusedFilm, MemoryError):
     raise
@@ -92,8 +94,7 @@ def decode(content: bytes) -> Picture:
   except Exception as error:  # On damaged files, decoders raise errors of any kind.
     reason = " ".join(str(error).split())[:100] or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
-      is_tiff = content.startswith((b"II", b"MM"))
-      reason = f"its header cannot be read{', or it is of a kind that is not read here' if is_tiff else ''}"
+      reason = "its header cannot be read, or it is of a kind that is not read here"
     raise ValueError(f"is damaged: {reason}") from error
 
 
@@ -125,7 +126,7 @@ def to_mask(picture: Picture, film: Picture | None = None) -> np.ndarray:
   """bool (H, W), upright, of the picture of a mask.
 
   A mask has two levels, whichever they are, of which the lower one is background; or one colour on black. A soft mask,
-  or one in JPEG, which has more levels, is cut at half of white.
+  or one in JPEG, which has more levels, is cut at half of white, which is 1 where they are floats.
 
   Args:
     picture: of the mask.
@@ -155,6 +156,8 @@ def _mask_as_stored(picture: Picture) -> np.ndarray:
   is_grey_but_for_compression = picture.is_lossy and "is in colours" not in picture.remarks
   if picture.has_colours and not (is_one_colour_on_black or is_grey_but_for_compression):
     raise ValueError("is no mask: it is in colours; expected black and white")
+  if values.dtype.kind == "f" and len(levels) > 2 and not (levels[0] >= 0 and levels[-1] <= 1):
+    raise ValueError(f"is no mask: it has floats from {levels[0]:g} to {levels[-1]:g}; expected two levels, or 0 to 1")
   white = 1 if values.dtype.kind in "bf" else 2 ** max(8, int(levels[-1]).bit_length()) - 1
   if len(levels) == 2:
     return values == levels[1]
@@ -196,9 +199,11 @@ def _is_transparent_in_part(image: Image.Image) -> bool:
 
 
 def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:
-  """What brings the pixels upright, as far as a picture says, and a remark where that cannot be read."""
-  if image.format == "TIFF":  # Pillow does it itself.
-    return UPRIGHT, ()
+  """What brings the pixels upright, as far as a picture says, and a remark where that cannot be read; to be called
+  before they are read.
+  """
+  if image.format == "TIFF":
+    return EXIF_TURNS.get(image.tag_v2.get(_ORIENTATION_TAG), UPRIGHT), ()
   try:
     return EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT), ()
   except Exception:  # Broken Exif data raises errors of any kind, and the pixels are whole.

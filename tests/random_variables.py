@@ -6,11 +6,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from covseg.models import shapes_of
+
 
 def random_variables(module: nn.Module) -> dict[str, Any]:
   """Kernels as He et al. draw them, batch statistics and scales around 1, the rest around 0."""
-  images = jax.ShapeDtypeStruct((1, 32, 32, 1), np.float32)
-  shapes = jax.eval_shape(lambda images: module.init(jax.random.key(0), images, train=False), images)
   rng = np.random.default_rng(0)
 
   def draw(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
@@ -21,4 +21,4 @@ def random_variables(module: nn.Module) -> dict[str, Any]:
       array = rng.normal(0, std, leaf.shape)
     return array.astype(np.float32)
 
-  return jax.tree_util.tree_map_with_path(draw, shapes)
+  return jax.tree_util.tree_map_with_path(draw, shapes_of(module))

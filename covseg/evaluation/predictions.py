@@ -65,7 +65,12 @@ def read_folder(folder: pathlib.Path, films: Films, threshold: float | None) -> 
   other_size = _some(files, [picture.values.shape != size for picture in found])
   if other_size:
     logger.warning("%s in %s are not of %dx%d pixels, and are scaled to it.", other_size, folder, *size)
-  if threshold is not None and not all(len(np.unique(picture.values)) <= 2 for picture in found):
+  if threshold is not None and not all(map(_is_black_and_white, found)):
+    coloured = _some(files, ["is in colours" in picture.remarks for picture in found])
+    if coloured:
+      raise ValueError(
+        f"{coloured} in {folder} are in colours; expected probabilities, from black for 0 to white for 1."
+      )
     outside = [picture.values.dtype.kind == "f" and not _in_unit_range(picture.values) for picture in found]
     if any(outside):
       raise ValueError(
@@ -131,10 +136,20 @@ def _some(names: Sequence[object], chosen: Sequence[bool], kind: str = "files") 
 def _read(path: pathlib.Path) -> Picture | str:
   """The picture of a file; what is wrong with it, where it cannot be read."""
   try:
-    picture = pixels.decode(path.read_bytes())
+    return pixels.decode(path.read_bytes())
   except (OSError, ValueError) as error:
     return str(error)
-  return "is in colours" if "is in colours" in picture.remarks else picture
+
+
+def _is_black_and_white(picture: Picture) -> bool:
+  """Whether the values are those of a mask: 0 and 1, or 0 and white."""
+  levels = set(np.unique(picture.values).tolist())
+  return levels <= {0, 1} or levels <= {0, _white(picture)}
+
+
+def _white(picture: Picture) -> int:
+  """The highest value of the picture's type; 1 of floats."""
+  return 1 if picture.values.dtype.kind in "bf" else np.iinfo(picture.values.dtype).max
 
 
 def _in_unit_range(values: np.ndarray) -> bool:
@@ -144,6 +159,5 @@ def _in_unit_range(values: np.ndarray) -> bool:
 def _as_probability(picture: Picture, size: tuple[int, int]) -> np.ndarray:
   """float32 of the size (H, W) in [0, 1] of a picture in which the highest value of its type is 1."""
   values = picture.turn.apply(picture.values)
-  white = 1 if values.dtype.kind in "bf" else np.iinfo(values.dtype).max
-  image = Image.fromarray(np.ascontiguousarray(values, np.float32) / white)
+  image = Image.fromarray(np.ascontiguousarray(values, np.float32) / _white(picture))
   return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))

@@ -82,8 +82,9 @@ def run(
 
   Raises:
     OSError: a path does not exist, or there is no room for the results.
-    ValueError: there is no film or no such model; `output` has results and `resume` is not given, or has other files
-      where results would lie; or masks of lungs are wanted of a model that does not tell them.
+    ValueError: there is no film or no such model; `output` has results and `resume` is not given, or has results of
+      films that are not among these, or other files where results would lie; or masks of lungs are wanted of a model
+      that does not tell them.
   """
   if not output:
     raise UsageError("--output is empty; name a folder for the results.")
@@ -101,6 +102,13 @@ def run(
     prediction_files.check_free(folder, wanted)
   if not found_by_all:
     raise ValueError("There is no film in what was named: no PNG, JPEG, TIFF, BMP, WebP, GIF or DICOM file.")
+  done = journal.done() if resume else {}
+  others = sorted(done.keys() - {film_search.printable(film.name) for film in found_by_all})
+  if others:
+    raise ValueError(
+      f"{folder} holds predictions of {len(others)} films that are not among those named, such as {others[0]}. To go "
+      "on there, name these as well, as in the run before; for other films, name another folder as --output."
+    )
   if wanted.segmentations:
     dicom_seg.check_installed()
   loaded = predictor.load(model, tuple(changes))
@@ -110,7 +118,7 @@ def run(
   batch_size = max(1, min(loaded.trained.config.eval.batch_size, len(found)))  # A shard may have no film.
   loaded.warm_up(batch_size)
   journal.begin()
-  work = _Work(loaded, folder, wanted, journal.done() if resume else {}, batch_size)
+  work = _Work(loaded, folder, wanted, done, batch_size)
   failed, lacking, lines, began = 0, 0, [], time.monotonic()
   films = tqdm(work.results(found), "predict", len(found), unit="film", disable=None)
   try:

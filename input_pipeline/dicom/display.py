@@ -23,7 +23,10 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
 
   Raises:
     RefusedFilm: it is in colours of more than 8 bits.
+    ValueError: its size is not that of its pixels.
   """
+  if pixels.ndim == 3 and dataset.SamplesPerPixel == 1:
+    raise ValueError("is damaged: it has the pixels of several images of the size that it gives")
   if pixels.ndim == 3:
     if pixels.dtype != np.uint8:
       raise RefusedFilm("is in colours of more than 8 bits")

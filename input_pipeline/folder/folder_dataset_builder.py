@@ -140,7 +140,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       for split in splits:
         problems += _named(films[split].keys() - of_lungs[split], f"films of {split} have no lung mask")
     if problems:
-      raise ValueError(f"{folder}: {'; '.join(problems)}. {_LAYOUT.capitalize()}; names match without their suffix.")
+      raise ValueError(f"{folder}: {'; '.join(problems)}. E{_LAYOUT[1:]}; names match without their suffix.")
     return films
 
 

@@ -102,9 +102,31 @@ def test_damaged_files_and_coloured_ones_are_counted(films, tmp_path):
   folder = _write(tmp_path / "p", dict(zip(_IDS, films.masks, strict=True)))
   content = (folder / "covid_1.png").read_bytes()
   (folder / "covid_1.png").write_bytes(content[: len(content) // 2])
-  Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)).save(folder / "covid_3.png")
-  with pytest.raises(ValueError, match=r"2 of 3 files \(covid_1.png, covid_3.png\) .* cannot be read"):
+  with pytest.raises(ValueError, match=r"1 of 3 files \(covid_1.png\) .* cannot be read"):
     read_folder(folder, films, None)
+  (folder / "covid_1.png").write_bytes(content)
+  Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)).save(folder / "covid_3.png")
+  with pytest.raises(ValueError, match=r"1 of 3 files \(covid_3.png\) .* is no mask: it is in colours"):
+    read_folder(folder, films, None)
+  with pytest.raises(ValueError, match=r"1 of 3 files \(covid_3.png\) .* are in colours; expected probabilities"):
+    read_folder(folder, films, 0.5)
+
+
+def test_masks_in_one_colour_are_masks_however_much_they_cover(films, tmp_path):
+  masks = films.masks.copy()
+  masks[2] = True
+  masks[2, 0, 0] = False
+  red = [np.uint8([255, 0, 0]) * mask[..., None] for mask in masks]
+  found = read_folder(_write(tmp_path / "p", dict(zip(_IDS, red, strict=True))), films, None)
+  assert (found.masks == masks).all()
+
+
+def test_probabilities_of_two_levels_are_compared_with_the_threshold(films, tmp_path):
+  levels = [
+    np.where(mask, np.uint8(high), np.uint8(90)) for mask, high in zip(films.masks, (100, 200, 90), strict=True)
+  ]
+  found = read_folder(_write(tmp_path / "p", dict(zip(_IDS, levels, strict=True))), films, 0.5)
+  assert not found.masks[[0, 2]].any() and (found.masks[1] == films.masks[1]).all()
 
 
 def test_a_film_with_two_files_is_an_error(films, tmp_path):

@@ -183,17 +183,20 @@ def test_a_dicom_file_may_be_named_by_its_number(config, tmp_path):
   assert _load(config, folder).ids == ["1.2.840.1", "1.2.840.22"]
 
 
+@pytest.mark.parametrize("kind_of_file", ["JPEG", "TIFF"])
 @pytest.mark.parametrize(("quarters", "orientation"), [(2, 3), (1, 6), (3, 8)])  # By np.rot90, and in EXIF.
-def test_a_mask_without_orientation_is_turned_with_its_film(config, tmp_path, caplog, quarters, orientation):
+def test_a_mask_without_orientation_is_turned_with_its_film(
+  config, tmp_path, caplog, quarters, orientation, kind_of_file
+):
   upright, mask = film(40)[:, :30], _mask(3)[:, :30] > 0
   exif = Image.Exif()
   exif[274] = orientation
   stored, drawn = np.rot90(upright, quarters), np.rot90(mask, quarters)
   folder = _write(tmp_path / "a", splits=("validation",))
   for kind, name, content in (
-    ("images", "stored.jpg", picture(stored, "JPEG", quality=100, exif=exif)),
+    ("images", "stored.jpg", picture(stored, kind_of_file, quality=100, exif=exif)),
     ("masks", "stored.png", picture(drawn.astype(np.uint8) * 255)),
-    ("images", "upright.jpg", picture(stored, "JPEG", quality=100, exif=exif)),
+    ("images", "upright.jpg", picture(stored, kind_of_file, quality=100, exif=exif)),
     ("masks", "upright.png", picture(mask.astype(np.uint8) * 255)),
   ):
     path = folder / "train" / kind / name

@@ -200,6 +200,13 @@ def test_a_label_map_is_no_mask(levels):
     pixels.decode_mask(picture(np.arange(256, dtype=np.uint8).repeat(8).reshape(32, 64)))
 
 
+@pytest.mark.parametrize("levels", [(0, 1, 2), (0, 20, 128, 255), (-9, -2, 2, 9)])
+def test_floats_that_are_neither_two_levels_nor_parts_are_no_mask(levels):
+  with pytest.raises(ValueError, match=f"is no mask: it has floats from {levels[0]} to {levels[-1]}"):
+    pixels.decode_mask(_saved(Image.fromarray(np.float32([levels] * 8)), "TIFF"))
+  assert pixels.decode_mask(_saved(Image.fromarray(np.float32([[0, 255]] * 8)), "TIFF")).tolist() == [[False, True]] * 8
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_a_mask_drawn_in_transparency_is_refused(mode):
   shapes = np.where(film(64) > 128, 255, 0).astype(np.uint8)

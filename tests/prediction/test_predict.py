@@ -161,6 +161,21 @@ def test_results_are_not_mixed_with_those_of_another_run(whole_run, tmp_path):
   _run(whole_run, tmp_path, films)
   with pytest.raises(ValueError, match="--resume"):
     _run(whole_run, tmp_path, films)
+  table = (tmp_path / "out" / "predictions.csv").read_bytes()
+  others = _write(tmp_path / "others", {"1.png": picture(film(70)), "x.png": _FILMS["2.png"]})
+  with pytest.raises(
+    ValueError, match=f"predictions of {len(_FILMS) - 1} films that are not among those named, .* 0.png"
+  ):
+    _run(whole_run, tmp_path, others, resume=True)
+  assert (tmp_path / "out" / "predictions.csv").read_bytes() == table
+
+
+def test_a_film_that_is_named_twice_is_taken_once(whole_run, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  _write(tmp_path / "a", {"1.png": _FILMS["0.png"]})
+  for i, paths in enumerate((("a", "./a/"), ("a/1.png", "a"), (tmp_path / "a", "a/1.png"))):
+    failed, rows = _run(whole_run, tmp_path, *paths, output=f"out{i}")
+    assert (failed, len(rows)) == (0, 1)
 
 
 def test_masks_belong_to_the_line_of_their_film_whatever_ran_before(whole_run, tmp_path):
@@ -256,7 +271,15 @@ def test_damaged_and_deceitful_files_are_a_line_each(whole_run, tmp_path, capfd)
 
 def test_links_pipes_and_odd_names(whole_run, tmp_path, caplog):
   outside = pathlib.Path(_write(tmp_path / "elsewhere", {"secret.png": _FILMS["0.png"]}))
-  names = ["new\nline.png", "größe.png", b"\xff\xfe.png", "=1+1.png", 'a,b".png', "n" * 251 + ".png"]
+  names = [
+    "new\nline.png",
+    "größe.png",
+    b"\xff\xfe.png",
+    "=1+1.png",
+    'a,b".png',
+    "n" * 251 + ".png",
+    "j" * 251 + ".jpg",
+  ]
   films = pathlib.Path(_write(tmp_path / "films", dict.fromkeys(names, _FILMS["1.png"])))
   (films / "inside.png").symlink_to("größe.png")
   (films / "outside.png").symlink_to(outside / "secret.png")
@@ -274,9 +297,9 @@ def test_links_pipes_and_odd_names(whole_run, tmp_path, caplog):
   assert "No such file" in by_name["broken.png"]["reason"]
   assert "no regular file" in by_name["pipe.png"]["reason"]
   assert "symbolic links" in by_name["loop.png"]["reason"]
-  assert "too long" in by_name["n" * 251 + ".png"]["reason"]
+  assert "too long" in by_name["j" * 251 + ".jpg"]["reason"]  # With .png after it.
   assert failed == 5
-  for name in ("inside.png", "größe.png", r"new\nline.png", r"\xff\xfe.png"):
+  for name in ("inside.png", "größe.png", r"new\nline.png", r"\xff\xfe.png", "n" * 251 + ".png"):
     assert by_name[name]["status"] == "done"
   assert {path.name for path in tmp_path.iterdir() if path.name != "tfds"} >= {"elsewhere", "films", "out"}
   assert os.listdir(outside) == ["secret.png"]
@@ -323,6 +346,12 @@ def test_dicom_files_without_a_suffix_are_found_and_other_files_are_not(whole_ru
   }
   failed, rows = _run(whole_run, tmp_path, _write(tmp_path / "films", files))
   assert (failed, [row["file"] for row in rows]) == (0, ["1.2.840.1", "IM0001"])
+
+
+def test_pictures_that_are_not_read_are_told_of(whole_run, tmp_path, caplog):
+  files = {"a.png": _FILMS["0.png"], "b.jp2": b"x", "c.nii.gz": b"x", "d.HEIC": b"x", "e.avif": b"x", "notes.xml": b"x"}
+  assert _run(whole_run, tmp_path, _write(tmp_path / "films", files))[0] == 0
+  assert "4 files in" in caplog.text and "not read here: b.jp2, c.nii.gz, d.HEIC, ..." in caplog.text
 
 
 def test_the_results_are_no_films_of_the_next_run(whole_run, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from covseg.trained import model_files, release, trained_model
+from tests.random_variables import random_variables
 
 IMAGES = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
 
@@ -58,6 +59,15 @@ def test_weights_of_different_networks_are_not_averaged(whole_run, recipe_run, t
   with pytest.raises(ValueError, match="different networks"):
     release.run(f"{whole_run},{recipe_run}", str(tmp_path / "mean.safetensors"), [])
   assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_separate_trainings_are_not_averaged(whole_run, tmp_path):
+  first = trained_model.load(str(whole_run))
+  other = random_variables(first.network)
+  model_files.save(tmp_path / "other.safetensors", first.config, other, first.step)
+  with pytest.raises(ValueError, match="were not trained on from the same weights"):
+    release.run(f"{whole_run},{tmp_path}/other.safetensors", str(tmp_path / "mean.safetensors"), [])
+  assert not (tmp_path / "mean.safetensors").exists()
 
 
 def test_an_ensemble_is_not_trained(whole_run):

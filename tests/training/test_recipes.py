@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 import configs
 from covseg import configuration
 from covseg.models import create_model, encoders, shapes_of
+from covseg.runtime.command_line import UsageError
 from covseg.trained import trained_model
 from covseg.trained.checkpoints import Checkpoints
 from covseg.trained.trained_model import TrainedModel
@@ -149,3 +150,17 @@ def test_num_epochs_may_grow_only_where_the_rate_does_not_depend_on_it(tiny_conf
   assert configuration.differences(tiny_config, longer) == []
   tiny_config.optimizer.schedule = longer.optimizer.schedule = "cosine"
   assert configuration.differences(tiny_config, longer) == ["num_epochs: 2 -> 9"]
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    ("--config.num_epoch=3", r"--config.num_epoch: there is no such field .did you mean 'num_epochs'"),
+    ("--config.augmentation.flip.probability=1", "did you mean 'augment.flip.probability'"),
+    ("-config.zzz", "--config.zzz: there is no such field.$"),
+    ("--config.model=unet", "--config.model is a group of fields"),
+  ],
+)
+def test_a_flag_that_names_no_field_is_told_with_the_nearest_one(argument, message):
+  with pytest.raises(UsageError, match=message):
+    configuration.check_flags(["main.py", "--config=configs/unet.py", "--config.seed=3", argument])

@@ -6,13 +6,21 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from input_pipeline import pixels
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom", ".dic")
+# Of pictures that are not read here.
+_OTHER_SUFFIXES = (
+  *(".jp2", ".j2k", ".jpx", ".jxl", ".jls", ".avif", ".heic", ".heif", ".pgm", ".ppm", ".pnm", ".pdf", ".svg", ".psd"),
+  *(".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".npy", ".npz", ".zip", ".tar", ".tar.gz"),
+)
 # Folders that `predict` writes, beside its table.
 RESULT_FOLDERS = ("masks", "overlays", "lungs", "probabilities", "segmentations")
 RESULT_TABLES = re.compile(r"predictions(-\d+-of-\d+)?\.csv|\.predictions(-\d+-of-\d+)?\.jsonl")  # Tables and journals.
@@ -43,6 +51,7 @@ def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
     FileNotFoundError: a path does not exist.
   """
   found = []
+  paths = _each_once(paths, lambda path: path)
   names = [os.path.basename(os.path.abspath(path)) for path in paths]
   counts = collections.Counter(names)
   for path, name in zip(paths, names, strict=True):
@@ -56,7 +65,7 @@ def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
     # With several arguments, a folder's name comes before those of its films.
     prefix = f"{name}/" if len(paths) > 1 and name else ""
     found.extend(FoundFilm(film.path, prefix + film.name, film.problem) for film in _walk(path, output))
-  return _with_unique_names(found)
+  return _with_unique_names(_each_once(found, lambda film: film.path))
 
 
 def has_results(folder: pathlib.Path) -> bool:
@@ -75,9 +84,17 @@ def printable(name: str) -> str:
   return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
+def _each_once(items: Iterable[T], path_of: Callable[[T], str]) -> list[T]:
+  """The items, but of those with one path, as A and ./A, the first alone."""
+  found: dict[str, T] = {}
+  for item in items:
+    found.setdefault(os.path.abspath(path_of(item)), item)
+  return list(found.values())
+
+
 def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
   home, left_out = os.path.realpath(top), os.path.realpath(output)
-  folders = [top]
+  folders, others = [top], []
   while folders:  # Not by recursion: folders may lie deeper than Python's stack.
     folder = folders.pop()
     try:
@@ -100,7 +117,12 @@ def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
         is_outside = entry.is_symlink() and os.path.commonpath([home, target]) != home
         problem = "is a link out of the folder; name the file itself" if is_outside else ""
         yield FoundFilm(entry.path, os.path.relpath(entry.path, top), problem)
+      elif entry.name.lower().endswith(_OTHER_SUFFIXES):
+        others.append(printable(os.path.relpath(entry.path, top)))
     folders.extend(reversed(subfolders))
+  if others:
+    names = ", ".join([*others[:3], *["..."] * (len(others) > 3)])
+    logger.warning("%d files in %s are left out, as such files are not read here: %s", len(others), top, names)
 
 
 def _may_be_film(entry: os.DirEntry) -> bool:
