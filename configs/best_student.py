@@ -4,7 +4,7 @@ python main.py --config=configs/best_student.py --config.dataset.manual_dir=FOLD
   --config.init_from=MODEL --config.loss.teacher=MODEL,MODEL
 
 Validation Dice 0.778 (466 COVID-19 films, mirrored, bounded by the lungs), after 8 epochs, 24 min on 2 CPU cores with
-other work, from the mean of three networks, taught by two (D of docs/other_hospitals.md, where longer runs are, too).
+other work, from the mean of three networks, taught by two (D of docs/earlier_trials.md, where longer runs are, too).
 """
 
 from ml_collections import ConfigDict

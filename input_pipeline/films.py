@@ -49,12 +49,15 @@ class Films:
     batch = {"image": self.images, "mask": self.masks, "lung_mask": self.lung_masks, "opacity": self.opacities}
     return {name: array for name, array in batch.items() if array is not None}
 
-  def with_infection(self) -> "Films":
-    """Those of the films that have an infection."""
-    chosen = np.flatnonzero(self.masks.any(axis=(1, 2)))
-    lung_masks = None if self.lung_masks is None else self.lung_masks[chosen]
+  def of(self, chosen: np.ndarray) -> "Films":
+    """The films of these indices, int (M,)."""
+    lungs, opacities = (None if array is None else array[chosen] for array in (self.lung_masks, self.opacities))
     ids, labels = ([values[i] for i in chosen] for values in (self.ids, self.labels))
-    return Films(self.images[chosen], self.masks[chosen], lung_masks, ids, labels)
+    return Films(self.images[chosen], self.masks[chosen], lungs, ids, labels, opacities)
+
+  def infected(self) -> np.ndarray:
+    """Indices of the films with an infection, int (M,)."""
+    return np.flatnonzero(self.masks.any(axis=(1, 2)))
 
 
 class Film(NamedTuple):

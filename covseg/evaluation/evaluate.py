@@ -52,67 +52,53 @@ def create_eval_step(
 
 
 class Evaluator:
-  """Applies a network to films, again and again while it is trained."""
+  """Applies a network to films, again and again, and is compiled once."""
 
-  def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh, films: Films):
-    self.films = films
+  def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh):
     self._mesh = mesh
     self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
     self._eval_step = create_eval_step(model, config.eval, mesh)
 
-  def count_pixels(self, variables: Any) -> Iterator[np.ndarray]:
+  def count_pixels(self, variables: Any, films: Films) -> Iterator[np.ndarray]:
     """Counts of each film in turn, int32 (4,)."""
-    for (counts, _), num_real in self._apply(variables, self.films.images, self.films.masks):
+    for (counts, _), num_real in self._apply(variables, films):
       yield from np.asarray(counts)[:num_real]
 
-  def samples(self, variables: Any) -> np.ndarray:
-    """Panel of a few films with infections, spread over the split; uint8 (H, W, 3)."""
-    infected = np.flatnonzero(self.films.masks.any(axis=(1, 2)))
-    chosen = infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)]
-    masks = self.films.masks[chosen]
-    applied = self._apply(variables, self.films.images[chosen], masks)
-    found = [np.asarray(predicted.masks)[:num_real] for (_, predicted), num_real in applied]
-    return pictures.panel(self.films.images[chosen], masks, np.concatenate(found))
+  def samples(self, variables: Any, films: Films) -> np.ndarray:
+    """Panel of a few films with infections, spread over the films; uint8 (H, W, 3)."""
+    infected = films.infected()
+    films = films.of(infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)])
+    found = [np.asarray(predicted.masks)[:num_real] for (_, predicted), num_real in self._apply(variables, films)]
+    return pictures.panel(films.images, films.masks, np.concatenate(found))
 
-  def predict(self, variables: Any, title: str, images: np.ndarray | None = None) -> Predictions:
-    """What the network predicts for all films, or for other images, uint8 (N, h, w), in their place.
-
-    Shows its progress under a title, if that is not empty.
-    """
-    images = self.films.images if images is None else images
+  def predict(self, variables: Any, films: Films, title: str = "") -> Predictions:
+    """What the network predicts for films, one or more; shows its progress under a title, if that is not empty."""
     # A checkpoint's arrays lie on one device.
     variables = jax.device_put(jax.tree.map(np.asarray, variables), devices.replicated(self._mesh))
     found, done = None, 0
-    with tqdm(desc=title, total=len(images), unit="film", disable=None if title else True) as bar:
-      for (_, predicted), num_real in self._apply(variables, images, self.films.masks):
+    with tqdm(desc=title, total=len(films), unit="film", disable=None if title else True) as bar:
+      for (_, predicted), num_real in self._apply(variables, films):
         if found is None:
-          found = jax.tree.map(lambda x: np.empty((len(images), *x.shape[1:]), x.dtype), predicted)
+          found = jax.tree.map(lambda x: np.empty((len(films), *x.shape[1:]), x.dtype), predicted)
         for whole, part in zip(jax.tree.leaves(found), jax.tree.leaves(predicted), strict=True):
           whole[done : done + num_real] = np.asarray(part)[:num_real]
         done += num_real
         bar.update(num_real)
     return found
 
-  def _apply(
-    self, variables: Any, images: np.ndarray, masks: np.ndarray
-  ) -> Iterator[tuple[tuple[jax.Array, Predictions], int]]:
+  def _apply(self, variables: Any, films: Films) -> Iterator[tuple[tuple[jax.Array, Predictions], int]]:
     """What the eval step returns for each batch, and how many films of the batch are real.
 
     The next batch is computed while the caller uses this one.
     """
     share = devices.share_of_batch(self._batch_size)
     waiting = []
-    for batch, num_real in eval_batches(images, masks, self._batch_size):
+    for batch, num_real in eval_batches(films.images, films.masks, self._batch_size):
       batch = {name: array[share] for name, array in batch.items()}
       waiting.append((self._eval_step(variables, devices.split_over_batch(self._mesh, batch)), num_real))
       if len(waiting) > 1:
         yield waiting.pop(0)
     yield from waiting
-
-
-def predict(trained: TrainedModel, mesh: Mesh, films: Films, title: str) -> Predictions:
-  """What a model predicts for films; shows its progress under a title."""
-  return Evaluator(trained.config, trained.network, mesh, films).predict(trained.variables, title)
 
 
 def evaluate_model(
@@ -132,8 +118,9 @@ def evaluate_model(
   """
   origin = origin_of(trained, split)
   kept, different = results.earlier(folder, origin, films.ids)
-  predictions = predict(trained, mesh, films, split)
-  on_validation = (validation, predict(trained, mesh, validation, "threshold")) if validation else None
+  evaluator = Evaluator(trained.config, trained.network, mesh)
+  predictions = evaluator.predict(trained.variables, films, split)
+  on_validation = (validation, evaluator.predict(trained.variables, validation, "threshold")) if validation else None
   changed = ({} if different else kept) | dict(changed or {})
   evaluate(films, predictions, origin, folder, validation=on_validation, changed=changed, **further)
 

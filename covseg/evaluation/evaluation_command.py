@@ -140,20 +140,19 @@ def _changed_films(
     return {}
   config, reference = trained.config, _reference(request.reference)
   films = load_films(FilmReader(builder, request.split, config.dataset, config.eval.image_size))
-  images, masks, lungs = (
-    None if array is None else array[:: request.every] for array in (films.images, films.masks, films.lung_masks)
-  )
+  films = films.of(np.arange(0, len(films), request.every))
+  images, masks, lungs = films.images, films.masks, films.lung_masks
   if reference:  # Before an hour's work.
     robustness.check_reference(reference, images)
   if request.shortcuts and lungs is None:
     raise ValueError(f"--shortcuts blacks out the lungs, and {builder.info.full_name} has no masks of them.")
   if reference and not masks.any():
     raise ValueError("--reference compares Dice, and none of these films has an infection.")
-  names = [""] * len(images)
-  evaluator = evaluate.Evaluator(config, trained.network, mesh, Films(images, masks, None, names, names))
+  evaluator = evaluate.Evaluator(config, trained.network, mesh)
 
-  def predict(films: Iterable[np.ndarray]) -> predictions.Predictions:
-    return evaluator.predict(trained.variables, "", np.stack([resize_image(film, config.image_size) for film in films]))
+  def predict(images: Iterable[np.ndarray]) -> predictions.Predictions:
+    resized = np.stack([resize_image(image, config.image_size) for image in images])
+    return evaluator.predict(trained.variables, dataclasses.replace(films, images=resized))
 
   # Not those of the evaluation itself, which need not have been at the size of the comparison.
   clean = predict(images)

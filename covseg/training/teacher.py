@@ -29,11 +29,15 @@ def soft_masks(films: Films, builder: tfds.core.DatasetBuilder, config: ConfigDi
   Raises:
     FileNotFoundError, ValueError: there is no such teacher.
   """
+  infected, soft = films.infected(), np.zeros(films.masks.shape, np.uint8)
+  if not len(infected):
+    return soft
   teacher = trained_model.load(config.loss.teacher, _FOR_SOFT_MASKS)
   reader = FilmReader(builder, "train", config.dataset, teacher.config.image_size, config.image_size, with_lungs=False)
-  predicted = evaluate.predict(teacher, mesh, load_films(reader).with_infection(), "teacher").probabilities
-  infected, weight = np.flatnonzero(films.masks.any(axis=(1, 2))), config.loss.teacher_weight
-  soft = np.zeros(films.masks.shape, np.uint8)
+  seen = load_films(reader)
+  evaluator = evaluate.Evaluator(teacher.config, teacher.network, mesh)
+  predicted = evaluator.predict(teacher.variables, seen.of(seen.infected()), "teacher").probabilities
+  weight = config.loss.teacher_weight
   for start in range(0, len(infected), _CHUNK):
     chosen = infected[start : start + _CHUNK]
     masks, levels = films.masks[chosen], 255 * weight * predicted[start : start + _CHUNK].astype(np.float32)

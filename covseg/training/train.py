@@ -167,7 +167,8 @@ def _train(
   first_epoch = (first_step - len(losses)) // num_steps
   if first_step:
     logger.info("Going on from step %d, in epoch %d.", first_step, first_epoch + 1)
-  evaluator = evaluate.Evaluator(config, run.model, run.mesh, validation.with_infection())
+  evaluator = evaluate.Evaluator(config, run.model, run.mesh)
+  validation = validation.of(validation.infected())
 
   with RunLog(run.workdir, config, num_steps, first_epoch, first_step) as log:
     for epoch in range(first_epoch, config.num_epochs):
@@ -175,7 +176,7 @@ def _train(
       state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
       _check_finite(run, checkpoints, state, losses, epoch, num_steps)
       step = int(state.step)
-      counts = evaluator.count_pixels(state.variables())
+      counts = evaluator.count_pixels(state.variables(), validation)
       counts = list(itertools.takewhile(lambda _, step=step: not stop_asked(step), counts))
       if stop_asked(step):
         if losses:
@@ -192,7 +193,7 @@ def _train(
       )
       checkpoints.save(state, val_dice=means["dice"])
       if checkpoints.best_step == step:
-        log.samples(evaluator.samples(state.variables()), step)
+        log.samples(evaluator.samples(state.variables(), validation), step)
       losses = []
   return state
 

@@ -48,7 +48,8 @@ def test_another_systems_masks_are_judged_by_the_same_code(whole_run, tmp_path):
   films = load_films(FilmReader(datasets.prepare(config), "test", config, trained.config.image_size, 256))
   masks = tmp_path / "masks"
   masks.mkdir()
-  predicted = evaluate.predict(trained, devices.create_mesh(1), films, "").masks
+  evaluator = evaluate.Evaluator(trained.config, trained.network, devices.create_mesh(1))
+  predicted = evaluator.predict(trained.variables, films).masks
   assert len({mask.sum() for mask in predicted}) == len(films)  # So that exchanged masks would be noticed.
   for film_id, mask in zip(films.ids, predicted, strict=True):
     Image.fromarray(255 * mask.astype(np.uint8)).save(masks / f"{film_id}.png")
@@ -123,7 +124,7 @@ def test_what_cannot_work_or_has_no_effect_is_refused_before_anything_is_read(fi
 
 def test_a_folder_that_cannot_be_written_is_told_of_before_the_work(whole_run, tmp_path, monkeypatch):
   (tmp_path / "file").write_text("")
-  monkeypatch.setattr(evaluate, "predict", lambda *_: pytest.fail("predicted"))
+  monkeypatch.setattr(evaluate.Evaluator, "predict", lambda *_: pytest.fail("predicted"))
   with pytest.raises(OSError, match="Not a directory"):
     run(Request("test", model=str(whole_run), output=str(tmp_path / "file" / "out")))
 

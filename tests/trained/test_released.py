@@ -38,6 +38,6 @@ def test_the_default_can_do_without_mirror_images():
 @pytest.mark.parametrize("name", DICE)
 def test_a_released_model_predicts_as_on_its_release(films, name):
   trained = trained_model.load(name)
-  evaluator = Evaluator(trained.config, trained.network, devices.create_mesh(16), films(trained.config.image_size))
-  counts = np.stack(list(evaluator.count_pixels(trained.variables)))
+  evaluator = Evaluator(trained.config, trained.network, devices.create_mesh(16))
+  counts = np.stack(list(evaluator.count_pixels(trained.variables, films(trained.config.image_size))))
   assert summarize(counts)["per_image"]["dice"] == pytest.approx(DICE[name], abs=2e-3)

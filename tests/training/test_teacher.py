@@ -48,12 +48,20 @@ def test_pixels_of_the_mask_stay_above_half_whatever_a_certain_teacher_predicts(
   tiny_config, reader, whole_run, monkeypatch
 ):
   films = load_films(reader)
-  infected = films.with_infection().masks
+  infected = films.masks[films.infected()]
   wrong = Predictions(~infected, (~infected).astype(np.float16))
-  monkeypatch.setattr(teacher.evaluate, "predict", lambda *_: wrong)
+  monkeypatch.setattr(teacher.evaluate.Evaluator, "predict", lambda *_: wrong)
   tiny_config.loss.teacher = str(whole_run)
   soft = teacher.soft_masks(films, reader.builder, tiny_config, devices.create_mesh(4))
   assert ((soft / 255 > 0.5) == films.masks).all()
+
+
+def test_films_without_infection_need_no_teacher(tiny_config, reader):
+  films = load_films(reader)
+  clear = films.of(np.setdiff1d(np.arange(len(films)), films.infected()))
+  tiny_config.loss.teacher = "absent"
+  soft = teacher.soft_masks(clear, reader.builder, tiny_config, devices.create_mesh(4))
+  assert soft.shape == clear.masks.shape and len(clear) and not soft.any()
 
 
 def test_training_with_soft_masks_is_the_same_however_it_is_fed(tiny_config, reader, whole_run, monkeypatch):

@@ -138,8 +138,8 @@ def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
   )
   variables = jax.jit(lambda: model.init(jax.random.key(1), np.zeros((1, 32, 32, 1)), train=False))()
   tiny_config.eval.batch_size = 2
-  evaluator = evaluate.Evaluator(tiny_config, model, devices.create_mesh(2), films)
-  counts = np.stack(list(evaluator.count_pixels(variables)))
+  evaluator = evaluate.Evaluator(tiny_config, model, devices.create_mesh(2))
+  counts = np.stack(list(evaluator.count_pixels(variables, films)))
   assert counts.shape == (5, 4)
   apply = jax.jit(lambda images: model.apply(variables, images, train=False)["infection"])
   dice = []
