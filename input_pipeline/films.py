@@ -17,6 +17,7 @@ from input_pipeline import pixels
 from input_pipeline.exclusion import excluded_training_ids
 from input_pipeline.grey_levels import to_grey
 from input_pipeline.pixels import Picture
+from input_pipeline.wording import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -171,8 +172,7 @@ class FilmReader:
     """Warns, with a count, of what was unusual about the films that have been read."""
     notes, self._notes = self._notes, collections.defaultdict(set)  # Other threads may go on reading.
     for note, ids in notes.items():
-      first = ", ".join([*sorted(ids)[:3], *["..."] * (len(ids) > 3)])
-      logger.warning("%s: %d of %d films (%s): each %s.", self._split, len(ids), len(self), first, note)
+      logger.warning("%s: %d of %d films (%s): each %s.", self._split, len(ids), len(self), first_of(sorted(ids)), note)
 
   def has_infection(self, i: int) -> bool:
     """Whether any pixel of a film's infection mask is set; reads nothing else of it."""

@@ -16,6 +16,7 @@ from input_pipeline.dicom import file, film
 from input_pipeline.grey_levels import of_channels, white_of
 from input_pipeline.limits import MAX_PIXELS, RefusedFilm, room_for
 from input_pipeline.turns import EXIF_TURNS, UPRIGHT, Turn
+from input_pipeline.wording import first_of
 
 # What is wrong with a file is said once, in the error.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -174,7 +175,7 @@ def _mask_as_stored(picture: Picture) -> np.ndarray:
   # Where a label map has few levels, those between are areas, and not borders alone.
   has_areas = len(levels) <= 4 and ndimage.binary_erosion(between, np.ones((5, 5))).any()
   if levels[0] > low or levels[-1] < high or between.mean() > _MOST_BETWEEN or has_areas:
-    shown = ", ".join(f"{level:g}" for level in levels[:6]) + (", ..." if len(levels) > 6 else "")
+    shown = first_of([f"{level:g}" for level in levels], 6)
     raise ValueError(
       f"is no mask: it has {len(levels)} levels ({shown}); expected two, or black and white with soft borders"
     )

@@ -21,6 +21,7 @@ import numpy as np
 
 from covseg.evaluation import statistics
 from covseg.workdir import from_no_formula, write_whole
+from input_pipeline.wording import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +233,7 @@ def _lines_of(files: Sequence[str], predicted: Sequence[str], labels: pathlib.Pa
 
   def check(wrong: list[str], text: str) -> None:
     if wrong:
-      examples = ", ".join([*(name or "(empty)" for name in wrong[:3]), *["..."] * (len(wrong) > 3)])
+      examples = first_of([name or "(empty)" for name in wrong])
       raise ValueError(f"{len(wrong)} of {len(files)} files of {labels} {text}, in {table}: {examples}.")
 
   found = [lines(file) for file in files]

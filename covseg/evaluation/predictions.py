@@ -14,6 +14,7 @@ from PIL import Image
 from input_pipeline import pixels
 from input_pipeline.films import Films, resize_mask
 from input_pipeline.pixels import Picture
+from input_pipeline.wording import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def _some(names: Sequence[object], chosen: Sequence[bool], kind: str = "files") 
   found = [getattr(name, "name", name) for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
   if not found:
     return ""
-  return f"{len(found)} of {len(names)} {kind} ({', '.join([*found[:3], *['...'] * (len(found) > 3)])})"
+  return f"{len(found)} of {len(names)} {kind} ({first_of(found)})"
 
 
 def _read(path: pathlib.Path) -> Picture | str:

@@ -13,6 +13,7 @@ import numpy as np
 import safetensors.numpy
 
 from covseg.workdir import write_whole
+from input_pipeline.wording import first_of
 
 
 def load(path: str | os.PathLike, encoder_variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def check_tensors(
     "extra": sorted(found.keys() - expected.keys()),
     "misshapen": [f"{name} {found[name]} in place of {expected[name]}" for name in differing],
   }
-  lines = [f"{len(names)} {kind}: {_some(names)}" for kind, names in problems.items() if names]
+  lines = [f"{len(names)} {kind}: {first_of(names, 6)}" for kind, names in problems.items() if names]
   if lines:
     raise ValueError(
       f"The tensors of {path} are not those of this network, so none was loaded. {'; '.join(lines)}. "
@@ -64,7 +65,3 @@ def check_tensors(
 
 def _flat(variables: Mapping[str, Any]) -> dict[str, Any]:
   return flax.traverse_util.flatten_dict(dict(variables), sep="/")
-
-
-def _some(names: list[str]) -> str:
-  return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+from input_pipeline.wording import first_of
+
 KAGGLE_HANDLE = "anasmohammedtahir/covidqu"
 KAGGLE_PAGE = f"https://www.kaggle.com/datasets/{KAGGLE_HANDLE}"
 LABELS = ("COVID-19", "Non-COVID", "Normal")
@@ -244,7 +246,7 @@ def _check_png(png: bytes, name: str, is_mask: bool) -> None:
   if is_mask:
     levels = np.unique(pixels)
     if len(levels) > 2 or (len(levels) == 2 and levels[0] != 0):
-      shown = ", ".join(map(str, levels[:6])) + (", ..." if len(levels) > 6 else "")
       raise ValueError(
-        f"{name} is not a mask: it has {len(levels)} grey levels ({shown}); expected two, 0 outside and 255 inside."
+        f"{name} is not a mask: it has {len(levels)} grey levels ({first_of(levels.tolist(), 6)}); expected two, 0 "
+        "outside and 255 inside."
       )

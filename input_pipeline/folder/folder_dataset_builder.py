@@ -17,6 +17,7 @@ from input_pipeline import pixels
 from input_pipeline.grey_levels import to_grey
 from input_pipeline.pixels import Picture
 from input_pipeline.turns import UPRIGHT
+from input_pipeline.wording import first_of
 
 SPLITS = ("train", "validation", "test")
 _LAYOUT = (
@@ -163,8 +164,8 @@ def _by_stem(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Pat
 def _named(names: Sequence[str] | set[str], what: str) -> list[str]:
   if not names:
     return []
-  shown = [name.encode("utf-8", "backslashreplace").decode() for name in sorted(names)[:_NAMES_SHOWN]]
-  return [f"{len(names)} {what} ({', '.join(shown)}{', ...' if len(names) > len(shown) else ''})"]
+  shown = [name.encode("utf-8", "backslashreplace").decode() for name in sorted(names)]
+  return [f"{len(names)} {what} ({first_of(shown, _NAMES_SHOWN)})"]
 
 
 def _holds_pictures(folder: pathlib.Path) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from input_pipeline import pixels
+from input_pipeline.wording import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -121,8 +122,9 @@ def _walk(top: str, output: pathlib.Path) -> Iterator[FoundFilm]:
         others.append(printable(os.path.relpath(entry.path, top)))
     folders.extend(reversed(subfolders))
   if others:
-    names = ", ".join([*others[:3], *["..."] * (len(others) > 3)])
-    logger.warning("%d files in %s are left out, as such files are not read here: %s", len(others), top, names)
+    logger.warning(
+      "%d files in %s are left out, as such files are not read here: %s", len(others), top, first_of(others)
+    )
 
 
 def _may_be_film(entry: os.DirEntry) -> bool:
