@@ -94,11 +94,11 @@ def get_config() -> ConfigDict:
   loss.teacher = ""
   # Weight of these predictions, 0 to 0.5; the dataset's masks have the rest.
   loss.teacher_weight = 0.5
-  # Of the lung head's binary cross-entropy, where there is one.
+  # Weight of the lung head's binary cross-entropy, where there is one.
   loss.lung_weight = 0.5
-  # Of the presence head's.
+  # Weight of the presence head's.
   loss.presence_weight = 0.5
-  # Of the involvement head's.
+  # Weight of the involvement head's.
   loss.involvement_weight = 0.1
 
   config.optimizer = optimizer = ConfigDict()
@@ -146,12 +146,12 @@ def get_config() -> ConfigDict:
   augment.histogram = ConfigDict({"probability": 0.0, "strength": 1.0})
   # Added to grey values in [0, 1].
   augment.brightness = ConfigDict({"probability": 0.0, "strength": 0.1})
-  # Of the factor, and of the exponent, the logarithm.
+  # Largest logarithm of the factor, and of the exponent.
   augment.contrast = ConfigDict({"probability": 0.0, "strength": 0.25})
   augment.gamma = ConfigDict({"probability": 0.0, "strength": 0.3})
   # Part of the grey values that become black, and part that become white.
   augment.window = ConfigDict({"probability": 0.0, "strength": 0.15})
-  # Standard deviation of Gaussian noise, down to a hundredth of it, each order of magnitude as often.
+  # Standard deviation of Gaussian noise: log-uniform from a hundredth of the strength up to it.
   augment.noise = ConfigDict({"probability": 0.0, "strength": 0.1})
   # Standard deviation of a Gaussian filter, part of the side.
   augment.blur = ConfigDict({"probability": 0.0, "strength": 0.006})
