@@ -24,6 +24,7 @@ _LAYOUT = (
   "expected {train,validation,test}/{images,masks}/NAME and, where there are such, lung_masks/NAME and negatives/NAME, "
   "films without infection, which need no mask"
 )
+_OF_WINDOWS = ("thumbs.db", "desktop.ini")  # Left in folders of pictures.
 _NAMES_SHOWN = 5
 _TURNED = "is turned upright as its file says, and so is its mask, if that has the shape of the film as stored"
 
@@ -149,11 +150,13 @@ def _by_stem(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Pat
   """{name without suffix: file} of a folder, hidden files left out; notes as a problem what cannot be one."""
   files, folders = collections.defaultdict(list), []
   for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-    if file.is_file() and not file.name.startswith("."):
+    if file.name.lower() in _OF_WINDOWS or file.name.startswith("."):
+      continue
+    if file.is_file():
       # DICOM files are often named by a number with points.
       stem = file.stem if file.suffix[1:2].isalpha() else file.name
       files[unicodedata.normalize("NFC", stem)].append(file)  # Systems differ in how they write an umlaut.
-    elif file.is_dir() and not file.name.startswith(".") and _holds_pictures(file):
+    elif file.is_dir() and _holds_pictures(file):
       folders.append(file.name)
   problems += _named({stem for stem, named in files.items() if len(named) > 1}, f"names in {folder} occur twice")
   problems += _named(folders, f"folders of pictures in {folder}, where pictures are expected")

@@ -215,6 +215,8 @@ def test_hidden_files_are_no_lung_masks(config, tmp_path):
   for split in ("train", "old"):
     (folder / split / "lung_masks").mkdir(parents=True)
     (folder / split / "lung_masks" / ".DS_Store").write_bytes(b"")
+  for kind in ("images", "masks", "lung_masks"):
+    (folder / "train" / kind / "Thumbs.db").write_bytes(b"x")
   (folder / "old" / "lung_masks" / "a0.png").write_bytes(picture(_mask(0)))
   assert _load(config, folder).lung_masks is None
 
