@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -59,7 +60,7 @@ def _idle_process() -> subprocess.Popen | None:
 
 
 def _start() -> subprocess.Popen:
-  """A process that runs `_serve`; it ends with this one, when its input does."""
+  """A process that runs `_serve`; it ends with this one, when its input does and it has answered."""
   return subprocess.Popen(
     [sys.executable, "-m", "input_pipeline.dicom.decoding_apart"],
     stdin=subprocess.PIPE,
@@ -82,11 +83,20 @@ def _serve() -> None:
   os.dup2(2, 1)  # Decoders print.
   while (content := _receive(sys.stdin.buffer)) is not None:
     answer = io.BytesIO()
+    _end_after(_SECONDS)  # A decoder that hangs may have lost who would end it.
     try:
       np.save(answer, file.stored_pixels(content))
     except Exception:  # On damaged files, decoders raise errors of any kind.
       answer = io.BytesIO()
+    _end_after(0)
     _send(answers, answer.getvalue())
+
+
+def _end_after(seconds: int) -> None:
+  """Has the system end this process after so many seconds; 0 takes that back."""
+  if hasattr(signal, "alarm"):  # Not on Windows.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
 
 
 def _send(stream: io.BufferedIOBase, message: bytes) -> None:

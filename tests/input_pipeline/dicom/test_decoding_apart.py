@@ -1,4 +1,5 @@
 import queue
+import signal
 import subprocess
 import sys
 
@@ -50,3 +51,14 @@ def test_a_decoder_that_breaks_down_or_hangs_is_an_error_of_its_film_only(monkey
     with pytest.raises(ValueError, match="broke down or took too long"):
       film_files.decode(_CONTENT)
   assert np.array_equal(film_files.decode(_CONTENT).pixels, _FILM)
+
+
+def test_a_decoder_that_hangs_does_not_outlive_a_process_that_was_killed():
+  """As after a kill, nobody ends it from outside, and what it waits for never comes."""
+  code = (
+    "from input_pipeline.dicom import decoding_apart as apart; import itertools;"
+    "apart._SECONDS = 1; apart.file.stored_pixels = lambda content: sum(itertools.repeat(0)); apart._serve()"
+  )
+  with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    decoding_apart._send(process.stdin, b"a film")
+    assert process.wait(timeout=30) == -signal.SIGALRM
