@@ -1,4 +1,4 @@
-"""What `best_stage2.py` lacks: whether each lung is infected, learnt on its frozen features from changed films.
+"""The third stage of `best`: whether each lung is infected, learnt on the frozen features of the second.
 
 python main.py --config=configs/best_involvement.py --config.dataset.manual_dir=FOLDER
 

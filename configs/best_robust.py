@@ -1,4 +1,4 @@
-"""The third stage of `best`: films changed as other hospitals expose, scale and store them.
+"""The fourth stage of `best`: films changed as other hospitals expose, scale and store them.
 
 python main.py --config=configs/best_robust.py --config.dataset.manual_dir=FOLDER
 

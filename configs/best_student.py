@@ -1,4 +1,4 @@
-"""The fourth stage of `best`: soft masks from other networks, films changed less often, some Normal films.
+"""The fifth stage of `best`: soft masks from other networks, films changed less often, some Normal films.
 
 python main.py --config=configs/best_student.py --config.dataset.manual_dir=FOLDER \
   --config.init_from=MODEL --config.loss.teacher=MODEL,MODEL

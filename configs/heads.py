@@ -3,13 +3,13 @@
 python main.py --config=configs/heads.py --config.dataset.manual_dir=FOLDER --workdir=runs/steady_heads
 
 Goes on from the run of `steady.py`; for `best`, --config.init_from is the mean of its trainings. Only two heads learn,
-from changed films of all classes. "involvement" is for any film. COVID-19 films teach it whether each lung is infected;
-the others, whether a film has opacities. How a film was stored tells other pneumonia from normal films much worse than
-COVID-19 from either (docs/dataset.md). "presence" is for the published protocol alone: it learns which class of
-COVID-QU-Ex a film is of, and so its hospitals.
+from changed films of all classes. "involvement" is for any film. It learns from COVID-19 films whether each lung is
+infected, and from the other two classes whether the film has opacities: these two are hard to tell apart by how a film
+was stored, COVID-19 films are easy to tell from both (docs/dataset.md). "presence" is for the published protocol alone:
+it learns which class of COVID-QU-Ex a film is of, and so its hospitals.
 
 Masks do not change, so validation Dice is the same in every epoch, and the last one is kept. 16 min a network on 2 CPU
-cores; what it reaches is in docs/other_hospitals.md.
+cores. `release` then sets how the network predicts; the commands are in covseg/trained/released/best.md and steady.md.
 """
 
 from ml_collections import ConfigDict
