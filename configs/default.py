@@ -174,8 +174,7 @@ def get_config() -> ConfigDict:
   # both, the second for the film, the third for the mirror image, and so on in turn. Heads of the whole film see the
   # film alone.
   evaluation.flip = False
-  # Where eval.flip is true: how far the mirror image's grey levels are moved towards those of an average film, from 0
-  # to 1. Films that are far from it are moved further, up to all the way (covseg/models/levels.py).
+  # Part of the way that the mirror image's grey levels are moved to those of an average film, where eval.flip is true.
   evaluation.match_levels = 0.0
   # Where the involvement head gives neither lung at least this probability, the probability of every pixel is capped at
   # the head's; 0 for films that are known to show an infection.

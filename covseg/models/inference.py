@@ -47,8 +47,8 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
   Args:
     model: the network.
     config: `config.eval`. flip: average over the films and their mirror images; of an `Ensemble`, the first network
-      sees both, the others one each. match_levels: least part of the way that the grey levels of mirror images are
-      moved, see `levels.match`. lung_only: infection is no likelier than lung. own_threshold: after that, logits are
+      sees both, the others one each. match_levels: part of the way that the grey levels of mirror images are moved,
+      see `levels.match`. lung_only: infection is no likelier than lung. own_threshold: after that, logits are
       moved so that the film's own threshold, see `thresholds.of_films`, lies at 0. least_presence: in films of which
       the presence head says with a smaller probability that they have an infection, it is no likelier than that.
       least_involvement: the same by the involvement head, of the lung that is likelier to be infected.

@@ -15,25 +15,17 @@ TARGET = np.array([
 # Part of each side that does not decide the levels: frames, collimation and text lie there.
 _MARGIN = 0.1
 _POINTS = 48  # A side, of the grid of pixels that are sorted.
-# Distances from `TARGET` up to which films are moved as far as is asked for, and from which on all the way. Half of the
-# training films lie nearer than 0.08.
-_NEAR, _FAR = 0.05, 0.15
 
 
-def match(images: jax.Array, least: float) -> jax.Array:
-  """Images, float32 (B, H, W, 1) in [0, 1], with grey levels nearer to `TARGET`.
+def match(images: jax.Array, part: float) -> jax.Array:
+  """Images, float32 (B, H, W, 1) in [0, 1], whose levels are moved by a part in [0, 1] to `TARGET` at equal quantiles.
 
-  They are moved to `TARGET` at equal quantiles by a part of the way: the part `least`, in [0, 1], where a film's
-  quantiles are near `TARGET` anyway, and all the way where they are far from it, by their root mean square distance.
-  All the way, gamma, contrast and equalisation have no effect, as long as they keep levels apart. Between quantiles,
-  levels move piecewise linearly; one that fills several quantiles moves to the lowest of them.
+  Between quantiles they move piecewise linearly; a level that fills several quantiles moves to the lowest of them. With
+  part=1, gamma, contrast and equalisation have no effect, as long as they keep levels apart.
   """
-  source = quantiles(images)
-  distances = jnp.sqrt(((source - TARGET) ** 2).mean(axis=1))
-  parts = jnp.interp(distances, jnp.array([_NEAR, _FAR]), jnp.array([least, 1.0]))[:, None, None, None]
-  points = jnp.pad(jnp.pad(source, ((0, 0), (1, 0))), ((0, 0), (0, 1)), constant_values=1.0)
+  points = jnp.pad(jnp.pad(quantiles(images), ((0, 0), (1, 0))), ((0, 0), (0, 1)), constant_values=1.0)
   matched = piecewise_linear(images, points, np.diff(TARGET, prepend=0, append=1)[None])
-  return images + parts * (matched - images)
+  return images + part * (matched - images)
 
 
 def quantiles(images: jax.Array) -> jax.Array:

@@ -55,21 +55,8 @@ def test_a_black_frame_hardly_moves_the_levels_of_the_rest(films):
   assert (_match(framed)[:, :5] == 0).all()
 
 
-def test_films_far_from_the_target_are_moved_further():
-  """Of one film, made darker and darker: by the part asked for, by more, and all the way."""
-  in_its_middle = np.interp((np.arange(64) - 6.4) * 32 / 50.2, np.arange(33), levels.TARGET)  # Without the margins.
-  like_the_target = np.broadcast_to(in_its_middle, (64, 64))
-  films = np.stack([255 * like_the_target**exponent for exponent in (1.05, 1.3, 2.5)]).round().astype(np.uint8)
-  whole, moved = _match(films), _match(films, 0.3)
-  grid = np.linspace(6.4, 56.6, 48).astype(int)
-  middle = films[:, grid][:, :, grid].reshape(3, -1) / 255
-  source = np.quantile(middle, np.linspace(0, 1, 33), axis=1, method="lower").T
-  distances = np.sqrt(((source - levels.TARGET) ** 2).mean(axis=1))
-  parts = 0.3 + 0.7 * np.clip((distances - 0.05) / 0.1, 0, 1)
-  assert parts[0] == 0.3 < 0.4 < parts[1] < 0.9 < parts[2] == 1
-  for film, all_the_way, found, part in zip(films / 255, whole, moved, parts, strict=True):
-    np.testing.assert_allclose(found, film + part * (all_the_way - film), atol=5e-3)
-    assert np.abs(all_the_way - film).max() > 0.05
+def test_half_way_is_the_mean_of_both(films):
+  np.testing.assert_allclose(_match(films, 0.5), (films / 255 + _match(films)) / 2, atol=1e-5)
 
 
 @pytest.mark.parametrize("level", [0, 100, 255])
