@@ -88,4 +88,4 @@ def test_power_of_a_wave_lies_in_its_ring():
 def test_it_is_not_measured_without_films_of_both_kinds():
   films = _films(8, 0, _blurred)
   assert shortcuts.floor({"train": films}) == []
-  assert shortcuts.floor({"train": films, "validation": films.with_infection()}) == []
+  assert shortcuts.floor({"train": films, "validation": films.of(films.infected())}) == []
