@@ -81,14 +81,14 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
 
 def check_flags(arguments: Iterable[str]) -> None:
   """Raises UsageError if an argument --config.FIELD=VALUE, or one without a value, names no field."""
+  known = flat(default.get_config())
   for argument in arguments:
-    field = argument.lstrip("-").partition("=")[0].removeprefix("config.")
-    if not argument.lstrip("-").startswith("config.") or field in flat(default.get_config()):
+    prefix, _, field = argument.lstrip("-").partition("=")[0].partition(".")
+    if prefix != "config" or not field or field in known:  # --config=FILE has no field.
       continue
-    fields = [name for name in flat(default.get_config()) if name.startswith(f"{field}.")]
-    if fields:
-      raise UsageError(f"--config.{field} is a group of fields; set one of them, as in --config.{fields[0]}=VALUE.")
-    raise UsageError(f"--config.{field}: there is no such field{did_you_mean(field, flat(default.get_config()))}.")
+    if of_group := next((name for name in known if name.startswith(f"{field}.")), ""):
+      raise UsageError(f"--config.{field} is a group of fields; set one of them, as in --config.{of_group}=VALUE.")
+    raise UsageError(f"--config.{field}: there is no such field{did_you_mean(field, known)}.")
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:

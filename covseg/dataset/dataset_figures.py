@@ -96,7 +96,7 @@ def _infected_area(infected_percent: np.ndarray) -> Figure:
 
 
 def _augmentation(films: Films, chosen: int) -> Figure:
-  """A film as it is, and after each transform at the default strength, the mask moving with it.
+  """A film as it is, and after each transform up to the default strength, the mask moving with it.
 
   "histogram" and "spectrum" are taken from the first film; "symmetry" is left out where there are no lung masks.
   """
@@ -111,7 +111,7 @@ def _augmentation(films: Films, chosen: int) -> Figure:
       continue
     config = default.get_config().augment
     config[name].probability = 1.0
-    changed, moved = augment(config, jax.random.key(1), images, masks)
+    changed, moved = augment(config, jax.random.key(10), images, masks)  # Of the first keys, most is to be seen here.
     shown[name] = (np.asarray(255 * changed[0, ..., 0]).astype(np.uint8), np.asarray(moved[0, ..., 0] > 0))
   figure = Figure(figsize=(WIDTH, 4.2))
   grid = figure.subplots(3, -(-len(shown) // 3)).ravel()

@@ -25,7 +25,7 @@ def grey_levels(dataset: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str]
     RefusedFilm: it is in colours of more than 8 bits.
     ValueError: its size is not that of its pixels.
   """
-  if pixels.ndim == 3 and dataset.SamplesPerPixel == 1:
+  if pixels.ndim == 3 and dataset.get("SamplesPerPixel") == 1:
     raise ValueError("is damaged: it has the pixels of several images of the size that it gives")
   if pixels.ndim == 3:
     if pixels.dtype != np.uint8:

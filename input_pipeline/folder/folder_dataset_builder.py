@@ -21,7 +21,7 @@ from input_pipeline.wording import first_of
 
 SPLITS = ("train", "validation", "test")
 _LAYOUT = (
-  "expected {train,validation,test}/{images,masks}/NAME and, where there are such, lung_masks/NAME and negatives/NAME, "
+  "{train,validation,test}/{images,masks}/NAME and, where there are such, lung_masks/NAME and negatives/NAME, "
   "films without infection, which need no mask"
 )
 _OF_WINDOWS = ("thumbs.db", "desktop.ini")  # Left in folders of pictures.
@@ -61,7 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     "1.0.1": "Grey levels of files that contradict themselves.",
     "1.0.2": "Masks that name no orientation are turned with their films; padding and windows of DICOM.",
   }
-  MANUAL_DOWNLOAD_INSTRUCTIONS = f"Name the folder with dataset.manual_dir; {_LAYOUT}."
+  MANUAL_DOWNLOAD_INSTRUCTIONS = f"Name the folder with dataset.manual_dir; expected {_LAYOUT}."
 
   @classmethod
   def config_of(cls, cohort: str, folder: pathlib.Path) -> FolderConfig:
@@ -122,7 +122,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """
     splits = [split for split in SPLITS if (folder / split).is_dir()]
     if not splits:
-      raise FileNotFoundError(f"{folder} has no split; {_LAYOUT}.")
+      raise FileNotFoundError(f"{folder} has no split; expected {_LAYOUT}.")
     films, problems, of_lungs = {}, [], {}
     for split in splits:
       kinds = ("images", "masks", "negatives", "lung_masks")
@@ -142,7 +142,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       for split in splits:
         problems += _named(films[split].keys() - of_lungs[split], f"films of {split} have no lung mask")
     if problems:
-      raise ValueError(f"{folder}: {'; '.join(problems)}. E{_LAYOUT[1:]}; names match without their suffix.")
+      raise ValueError(f"{folder}: {'; '.join(problems)}. Expected {_LAYOUT}; names match without their suffix.")
     return films
 
 

@@ -18,10 +18,7 @@ T = TypeVar("T")
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom", ".dic")
 # Of pictures that are not read here.
-_OTHER_SUFFIXES = (
-  *(".jp2", ".j2k", ".jpx", ".jxl", ".jls", ".avif", ".heic", ".heif", ".pgm", ".ppm", ".pnm", ".pdf", ".svg", ".psd"),
-  *(".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".npy", ".npz", ".zip", ".tar", ".tar.gz"),
-)
+_OTHER_SUFFIXES = (".jp2", ".jxl", ".avif", ".heic", ".heif", ".ppm", ".nii", ".nii.gz", ".nrrd", ".npy", ".pdf")
 # Folders that `predict` writes, beside its table.
 RESULT_FOLDERS = ("masks", "overlays", "lungs", "probabilities", "segmentations")
 RESULT_TABLES = re.compile(r"predictions(-\d+-of-\d+)?\.csv|\.predictions(-\d+-of-\d+)?\.jsonl")  # Tables and journals.
