@@ -1,7 +1,8 @@
 """The order of training and the batches of a pass over a split."""
 
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -51,10 +52,12 @@ class TrainingOrder:
     return order[infected | (np.cumsum(~infected) <= self._num_negatives)]
 
 
-def eval_batches(images: np.ndarray, masks: np.ndarray, batch_size: int) -> Iterator[tuple[Batch, int]]:
-  """Batches of one shape over (N, H, W) arrays, in order, and how many of each are no padding."""
-  for start in range(0, len(images), batch_size):
-    batch = {"image": images[start : start + batch_size], "mask": masks[start : start + batch_size]}
-    num_real = len(batch["image"])
+def eval_batches(images: Iterable[np.ndarray], masks: np.ndarray, batch_size: int) -> Iterator[tuple[Batch, int]]:
+  """Batches of one shape over N images (H, W) and masks (N, H, W), in order, and how many of each are no padding."""
+  images = iter(images)
+  for start in range(0, len(masks), batch_size):
+    of_batch = masks[start : start + batch_size]
+    num_real = len(of_batch)
+    batch = {"image": np.stack(list(itertools.islice(images, num_real))), "mask": of_batch}
     padding = [(0, batch_size - num_real), (0, 0), (0, 0)]
     yield {name: np.pad(array, padding) for name, array in batch.items()}, num_real

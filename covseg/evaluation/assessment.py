@@ -131,7 +131,7 @@ def _compare(
   counts = np.asarray(metrics.confusion_counts(masks, films.masks), np.int64)
   pairs = tqdm(zip(masks, films.masks, strict=True), title, len(films), unit="film", disable=None)
   borders = [surface.border_distances(*pair) for pair in pairs]
-  overlaps = protocols.summarize(counts, borders, near_duplicates, statistics.NUM_RESAMPLES)
+  overlaps = protocols.summarize(counts, borders, near_duplicates, statistics.NUM_RESAMPLES, films.labels)
   return counts, borders, overlaps
 
 

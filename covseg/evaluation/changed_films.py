@@ -1,36 +1,55 @@
 """The figures that are compared between films as they are and films that were changed."""
 
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import jax
 import numpy as np
 
 from covseg import metrics
 from covseg.evaluation import statistics
-from covseg.evaluation.predictions import Predictions
 
 Figures = dict[str, float | None]
 
 
-def figures(predictions: Predictions, masks: np.ndarray) -> Figures:
-  """Figures of predictions for N films.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Scores:
+  """What the figures of N films follow from.
+
+  Attributes:
+    counts: confusion counts of pixels, int (N, 4): true positive, false positive, false negative, true negative.
+    of_films: {head: float32 (N,)}, probabilities of heads that predict no pixels, as "involvement".
+  """
+
+  counts: np.ndarray
+  of_films: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+def figures(scores: Scores, labels: Sequence[str]) -> Figures:
+  """Figures of a model for N films.
 
   Args:
-    predictions: for the films.
-    masks: bool (N, H, W), the truth.
+    scores: of the films.
+    labels: N names of classes; empty where a film's is not known.
 
   Returns:
     "films", N; "dice", the mean per image over films with an infection; "sensitivity" and "specificity" of any infected
     pixel, "area_auc" of the infected area, and of each head that predicts no pixels its AUC, as "involvement_auc", over
-    all films. None where it is undefined.
+    all films; for each class the share of its films on which any pixel is marked, as "marked_Normal". None where a
+    figure is undefined.
   """
-  counts = np.asarray(metrics.confusion_counts(predictions.masks, masks), np.int64)
-  tp, fp, fn, _ = counts.T
-  infected, called = tp + fn > 0, tp + fp > 0
-  scores = {"area": tp + fp, **predictions.of_films}
+  tp, fp, fn, _ = counts = np.asarray(scores.counts, np.int64).T
+  infected, marked = tp + fn > 0, tp + fp > 0
+  ranked = {"area": tp + fp, **scores.of_films}
+  of_class = {name: np.array(labels) == name for name in sorted(set(filter(None, labels)))}
   return {
-    "films": len(masks),
-    "dice": _mean(metrics.dice(counts[infected])),
-    "sensitivity": _mean(called[infected]),
-    "specificity": _mean(~called[~infected]),
-    **{f"{name}_auc": _auc(score, infected) for name, score in scores.items()},
+    "films": len(labels),
+    "dice": _mean(metrics.dice(counts.T[infected])),
+    "sensitivity": _mean(marked[infected]),
+    "specificity": _mean(~marked[~infected]),
+    **{f"{name}_auc": _auc(values, infected) for name, values in ranked.items()},
+    **{f"marked_{name}": _mean(marked[films]) for name, films in of_class.items()},
   }
 
 

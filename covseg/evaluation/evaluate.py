@@ -1,7 +1,7 @@
 """Evaluation of a network on the films of a split."""
 
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +16,7 @@ from covseg import metrics
 from covseg.drawing import pictures
 from covseg.evaluation import results
 from covseg.evaluation.assessment import Origin, assess, choose_threshold
+from covseg.evaluation.changed_films import Scores
 from covseg.evaluation.predictions import Predictions
 from covseg.models import blocks, inference
 from covseg.runtime import compilation, devices
@@ -61,23 +62,29 @@ class Evaluator:
 
   def count_pixels(self, variables: Any, films: Films) -> Iterator[np.ndarray]:
     """Counts of each film in turn, int32 (4,)."""
-    for (counts, _), num_real in self._apply(variables, films):
+    for (counts, _), num_real in self._apply(variables, films.images, films.masks):
       yield from np.asarray(counts)[:num_real]
+
+  def score(self, variables: Any, images: Iterable[np.ndarray], masks: np.ndarray) -> Scores:
+    """Scores of films, N images uint8 (h, w), each asked for when it is needed, and their masks, bool (N, H, W)."""
+    variables, found = self._on_devices(variables), []
+    for (counts, predicted), num_real in self._apply(variables, images, masks):
+      found.append(jax.tree.map(lambda x, n=num_real: np.asarray(x)[:n], Scores(counts, predicted.of_films)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
   def samples(self, variables: Any, films: Films) -> np.ndarray:
     """Panel of a few films with infections, spread over the films; uint8 (H, W, 3)."""
     infected = films.infected()
     films = films.of(infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)])
-    found = [np.asarray(predicted.masks)[:num_real] for (_, predicted), num_real in self._apply(variables, films)]
+    applied = self._apply(variables, films.images, films.masks)
+    found = [np.asarray(predicted.masks)[:num_real] for (_, predicted), num_real in applied]
     return pictures.panel(films.images, films.masks, np.concatenate(found))
 
   def predict(self, variables: Any, films: Films, title: str = "") -> Predictions:
     """What the network predicts for films, one or more; shows its progress under a title, if that is not empty."""
-    # A checkpoint's arrays lie on one device.
-    variables = jax.device_put(jax.tree.map(np.asarray, variables), devices.replicated(self._mesh))
-    found, done = None, 0
+    variables, found, done = self._on_devices(variables), None, 0
     with tqdm(desc=title, total=len(films), unit="film", disable=None if title else True) as bar:
-      for (_, predicted), num_real in self._apply(variables, films):
+      for (_, predicted), num_real in self._apply(variables, films.images, films.masks):
         if found is None:
           found = jax.tree.map(lambda x: np.empty((len(films), *x.shape[1:]), x.dtype), predicted)
         for whole, part in zip(jax.tree.leaves(found), jax.tree.leaves(predicted), strict=True):
@@ -86,14 +93,20 @@ class Evaluator:
         bar.update(num_real)
     return found
 
-  def _apply(self, variables: Any, films: Films) -> Iterator[tuple[tuple[jax.Array, Predictions], int]]:
+  def _on_devices(self, variables: Any) -> Any:
+    """Variables on every device; a checkpoint's arrays lie on one."""
+    return jax.device_put(jax.tree.map(np.asarray, variables), devices.replicated(self._mesh))
+
+  def _apply(
+    self, variables: Any, images: Iterable[np.ndarray], masks: np.ndarray
+  ) -> Iterator[tuple[tuple[jax.Array, Predictions], int]]:
     """What the eval step returns for each batch, and how many films of the batch are real.
 
-    The next batch is computed while the caller uses this one.
+    The next batch is computed while the caller uses this one, and while the images after it are made.
     """
     share = devices.share_of_batch(self._batch_size)
     waiting = []
-    for batch, num_real in eval_batches(films.images, films.masks, self._batch_size):
+    for batch, num_real in eval_batches(images, masks, self._batch_size):
       batch = {name: array[share] for name, array in batch.items()}
       waiting.append((self._eval_step(variables, devices.split_over_batch(self._mesh, batch)), num_real))
       if len(waiting) > 1:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg.evaluation import evaluate, near_duplicates, predictions, results, robustness, shortcuts
+from covseg.evaluation import changed_films, evaluate, near_duplicates, predictions, results, robustness, shortcuts
 from covseg.evaluation.assessment import Origin
 from covseg.runtime import compilation, devices
 from covseg.runtime.command_line import UsageError
@@ -141,7 +141,7 @@ def _changed_films(
   config, reference = trained.config, _reference(request.reference)
   films = load_films(FilmReader(builder, request.split, config.dataset, config.eval.image_size))
   films = films.of(np.arange(0, len(films), request.every))
-  images, masks, lungs = films.images, films.masks, films.lung_masks
+  images, masks, lungs, labels = films.images, films.masks, films.lung_masks, films.labels
   if reference:  # Before an hour's work.
     robustness.check_reference(reference, images)
   if request.shortcuts and lungs is None:
@@ -150,17 +150,16 @@ def _changed_films(
     raise ValueError("--reference compares Dice, and none of these films has an infection.")
   evaluator = evaluate.Evaluator(config, trained.network, mesh)
 
-  def predict(images: Iterable[np.ndarray]) -> predictions.Predictions:
-    resized = np.stack([resize_image(image, config.image_size) for image in images])
-    return evaluator.predict(trained.variables, dataclasses.replace(films, images=resized))
+  def score(images: Iterable[np.ndarray]) -> changed_films.Scores:
+    return evaluator.score(trained.variables, (resize_image(image, config.image_size) for image in images), masks)
 
   # Not those of the evaluation itself, which need not have been at the size of the comparison.
-  clean = predict(images)
+  clean = score(images)
   found: dict[str, Any] = {}
   if request.shortcuts:
-    found["shortcuts"] = shortcuts.assess(predict, clean, images, masks, lungs)
+    found["shortcuts"] = shortcuts.assess(score, clean, images, lungs, labels)
   if request.robustness:
-    found["robustness"] = robustness.assess(predict, clean, images, masks, reference)
+    found["robustness"] = robustness.assess(score, clean, images, labels, reference)
     found["robustness"]["every"] = request.every
   return found
 

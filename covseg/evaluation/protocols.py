@@ -14,6 +14,7 @@ def summarize(
   borders: Sequence[BorderDistances] | None = None,
   near_duplicates: np.ndarray | None = None,
   resamples: int = 0,
+  labels: Sequence[str] = (),
 ) -> dict[str, Any]:
   """Every protocol, with its measures and their intervals.
 
@@ -23,13 +24,15 @@ def summarize(
     sensitivity and specificity of any infected pixel, and the area under the ROC curve of the predicted
     infected area; None where every film has an infection;
   - deduplicated: as per_image, without near-duplicates of training films; None where these are not known;
-  - by_infected_area: as per_image, in quartiles of the true infected area.
+  - by_infected_area: as per_image, in quartiles of the true infected area;
+  - marked_by_class: the share of the films of each class on which any pixel is marked.
 
   Args:
     counts: confusion counts, int (N, 4), of all films.
     borders: N distances; None for no measures of surfaces.
     near_duplicates: bool (N,), the films that resemble a training film.
     resamples: samples for the bootstrap intervals; 0 for none.
+    labels: N names of classes; empty where a film's is not known.
   """
   areas = counts[:, 0] + counts[:, 2]
   infected = np.flatnonzero(areas)
@@ -56,6 +59,9 @@ def summarize(
       for films in np.array_split(by_area, 4)
       if len(films)
     ],
+    "marked_by_class": {
+      name: _marked(counts[np.array(labels) == name], resamples) for name in sorted(set(filter(None, labels)))
+    },
   }
 
 
@@ -79,6 +85,11 @@ def _with_negatives(counts: np.ndarray, borders: Sequence[BorderDistances] | Non
     }
 
   return _about(counts, borders) | statistics.estimate(statistic, len(counts), resamples)
+
+
+def _marked(counts: np.ndarray, resamples: int) -> dict[str, Any]:
+  share = statistics.means({"share": counts[:, 0] + counts[:, 1] > 0})
+  return _about(counts, None) | statistics.estimate(share, len(counts), resamples)
 
 
 def _pooled(counts: np.ndarray, borders: Sequence[BorderDistances] | None, resamples: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the tables of a report hold, as HTML. Each function takes what metrics.json holds."""
 
+import html as markup
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -84,6 +85,12 @@ def _protocol_table(found: Mapping[str, Any], title: str) -> str:
     cells = [_with_interval(negatives, key, 3) for key in _OF_FILMS]
     title = f"Infection or none: {title[0].lower()}{title[1:]}"
     tables += _table(title, ["Films", *_OF_FILMS.values()], [["All films", *cells]])
+  if found["marked_by_class"]:
+    cells = [
+      [markup.escape(name), row["num_images"], _with_interval(row, "share", 3)]
+      for name, row in found["marked_by_class"].items()
+    ]
+    tables += _table("Films on which anything is marked", ["Class", "Films", "Share"], cells)
   return tables
 
 
@@ -155,7 +162,9 @@ def shortcuts(summary: Mapping[str, Any]) -> str:
 
 def _changed_films(title: str, first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
   columns = {"dice": "Dice", "sensitivity": "Sensitivity", "specificity": "Specificity"}
-  columns |= {key: f"AUC of {key[:-4]}" for key in rows[0][1] if key.endswith("_auc")}
+  columns |= {key: f"AUC of {key.removesuffix('_auc')}" for key in rows[0][1] if key.endswith("_auc")}
+  marked = [key for key in rows[0][1] if key.startswith("marked_")]
+  columns |= {key: f"{markup.escape(key.removeprefix('marked_'))}, marked" for key in marked}
   cells = [[name, *(_number(row[key], 3) for key in columns)] for name, row in rows]
   return _table(title, [first, *columns.values()], cells)
 

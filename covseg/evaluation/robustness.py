@@ -8,7 +8,7 @@ augmentation of this project.
 
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from tqdm import tqdm
 
 from covseg.evaluation import changed_films
-from covseg.evaluation.predictions import Predictions
+from covseg.evaluation.changed_films import Scores
 
 Change = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
@@ -95,19 +95,19 @@ def changed(images: np.ndarray, name: str, severity: float) -> Iterator[np.ndarr
 
 
 def assess(
-  predict: Callable[[Iterable[np.ndarray]], Predictions],
-  clean: Predictions,
+  score: Callable[[Iterable[np.ndarray]], Scores],
+  clean: Scores,
   images: np.ndarray,
-  masks: np.ndarray,
+  labels: Sequence[str],
   reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Figures of a model for films as they are and under each change.
 
   Args:
-    predict: predictions for films, N times uint8 (H, W).
-    clean: predictions for the films as they are.
+    score: scores of films, N times uint8 (H, W).
+    clean: scores of the films as they are.
     images: uint8 (N, H, W).
-    masks: bool (N, H, W), the truth.
+    labels: N names of classes; empty where a film's is not known.
     reference: what this function returned for another model and the same films; see `check_reference`.
 
   Returns:
@@ -115,9 +115,9 @@ def assess(
     figures over all changes, "relative_error": see `relative_error`, or None without a reference}. The figures are
     those of `changed_films.figures`.
   """
-  found: dict[str, Any] = {"films_crc32": _crc32(images), "clean": changed_films.figures(clean, masks), "changes": []}
+  found: dict[str, Any] = {"films_crc32": _crc32(images), "clean": changed_films.figures(clean, labels), "changes": []}
   for name, severity in tqdm(_planned(), "robustness", unit="change", disable=None):
-    figures = changed_films.figures(predict(changed(images, name, severity)), masks)
+    figures = changed_films.figures(score(changed(images, name, severity)), labels)
     found["changes"].append({"change": name, "severity": severity, **figures})
   found["mean"] = {
     name: None if value is None else float(np.mean([row[name] for row in found["changes"]]))

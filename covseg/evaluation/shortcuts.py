@@ -6,33 +6,33 @@ https://doi.org/10.1038/s42256-021-00338-7). The floor, what classifiers that se
 `python -m covseg dataset`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from covseg.evaluation import changed_films
-from covseg.evaluation.changed_films import Figures
-from covseg.evaluation.predictions import Predictions
+from covseg.evaluation.changed_films import Figures, Scores
 
 PANELS = {"as_they_are": "As they are", "lungs_black": "Lungs blacked out", "lungs_alone": "Lungs alone"}
 
 
 def assess(
-  predict: Callable[[Iterable[np.ndarray]], Predictions],
-  clean: Predictions,
+  score: Callable[[Iterable[np.ndarray]], Scores],
+  clean: Scores,
   images: np.ndarray,
-  masks: np.ndarray,
   lung_masks: np.ndarray,
+  labels: Sequence[str],
 ) -> dict[str, Figures]:
   """{panel: figures} of a model for films as they are, with black lungs, and with all but the lungs black.
 
   Args:
-    predict: predictions for films, N times uint8 (H, W).
-    clean: predictions for the films as they are.
+    score: scores of films, N times uint8 (H, W).
+    clean: scores of the films as they are.
     images: uint8 (N, H, W).
-    masks, lung_masks: bool (N, H, W), the truth.
+    lung_masks: bool (N, H, W), the truth.
+    labels: N names of classes; empty where a film's is not known.
   """
-  found = {"as_they_are": changed_films.figures(clean, masks)}
+  found = {"as_they_are": changed_films.figures(clean, labels)}
   for panel, shown in (("lungs_black", ~lung_masks), ("lungs_alone", lung_masks)):
-    found[panel] = changed_films.figures(predict(images * shown), masks)
+    found[panel] = changed_films.figures(score(images * shown), labels)
   return found

@@ -23,7 +23,8 @@ def test_predictions_are_those_of_each_film_in_turn(tiny_config, has_lung):
   images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
   films = Films(images, images > 200, None, list("abcde"), [""] * 5)
   tiny_config.eval.batch_size = 2  # The last batch is padded.
-  found = Evaluator(tiny_config, _Thresholds(has_lung), devices.create_mesh(2)).predict({}, films)
+  evaluator = Evaluator(tiny_config, _Thresholds(has_lung), devices.create_mesh(2))
+  found = evaluator.predict({}, films)
   assert (found.masks == (images > 127)).all()
   expected = 1 / (1 + np.exp(-100 * (images / 255 - 0.5)))
   assert found.probabilities == pytest.approx(expected, abs=1e-3)
@@ -31,3 +32,7 @@ def test_predictions_are_those_of_each_film_in_turn(tiny_config, has_lung):
     assert (found.lung_masks == (images > 56)).all()
   else:
     assert found.lung_masks is None
+  scores = evaluator.score({}, iter(images), films.masks)
+  infected, marked = (images > level for level in (200, 127))
+  kinds = [marked & infected, marked & ~infected, infected & ~marked, ~(marked | infected)]
+  assert np.array_equal(scores.counts.T, [kind.sum(axis=(1, 2)) for kind in kinds])

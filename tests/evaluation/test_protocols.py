@@ -24,6 +24,16 @@ def test_protocols_by_hand():
   assert summarize(_COUNTS[:2])["with_negatives"] is None
 
 
+def test_marked_films_are_counted_by_class():
+  assert summarize(_COUNTS)["marked_by_class"] == {}
+  found = summarize(_COUNTS, resamples=20, labels=["COVID-19", "COVID-19", "", "Normal"])["marked_by_class"]
+  assert {name: (row["num_images"], row["share"]) for name, row in found.items()} == {
+    "COVID-19": (2, 0.5),
+    "Normal": (1, 1.0),
+  }
+  assert found["Normal"]["intervals"]["share"] == [1, 1]
+
+
 def test_near_duplicates_of_training_films_are_left_out_and_counted():
   assert summarize(_COUNTS)["deduplicated"] is None
   found = summarize(_COUNTS, near_duplicates=np.array([False, True, True, False]))["deduplicated"]

@@ -10,8 +10,9 @@ import pytest
 import sklearn.metrics
 from PIL import Image
 
+from covseg import metrics
 from covseg.evaluation import evaluation_command, robustness, shortcuts
-from covseg.evaluation.predictions import Predictions
+from covseg.evaluation.changed_films import Scores
 from tests.film_makers import film
 
 FILMS = np.stack([film(256), np.roll(film(256), 9, axis=1)])
@@ -52,8 +53,11 @@ def test_figures_are_those_of_other_libraries():
   images = rng.integers(0, 256, (12, 8, 8), dtype=np.uint8)
   predicted = (images > 240) & (rng.random((12, 1, 1)) < 0.6)
   scores = rng.random(12)
-  predictions = Predictions(predicted, of_films={"presence": scores})
-  found = robustness.assess(lambda seen: predictions, predictions, images, masks)
+  pairs = [(m.ravel(), p.ravel()) for m, p in zip(masks, predicted, strict=True)]
+  tables = [sklearn.metrics.confusion_matrix(*pair, labels=[False, True]) for pair in pairs]
+  of_films = Scores(np.array([[tp, fp, fn, tn] for (tn, fp), (fn, tp) in tables]), {"presence": scores})
+  labels = ["COVID-19"] * 6 + ["Normal"] * 4 + ["", ""]
+  found = robustness.assess(lambda seen: of_films, of_films, images, labels)
   infected, areas = masks.any(axis=(1, 2)), predicted.sum(axis=(1, 2))
   f1 = [sklearn.metrics.f1_score(m.ravel(), p.ravel()) for m, p in zip(masks[:6], predicted[:6], strict=True)]
   assert found["clean"]["dice"] == pytest.approx(np.mean(f1))
@@ -61,6 +65,8 @@ def test_figures_are_those_of_other_libraries():
   assert found["clean"]["presence_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(infected, scores))
   assert found["clean"]["sensitivity"] == pytest.approx(sklearn.metrics.recall_score(infected, areas > 0))
   assert found["clean"]["specificity"] == pytest.approx(sklearn.metrics.recall_score(~infected, areas == 0))
+  assert found["clean"]["marked_Normal"] == np.mean(areas[6:10] > 0)
+  assert found["clean"]["marked_COVID-19"] == found["clean"]["sensitivity"] and "marked_" not in found["clean"]
   assert len(found["changes"]) == 30 and found["mean"] == pytest.approx(found["clean"])
 
 
@@ -99,11 +105,11 @@ def test_lungs_are_blacked_out_or_left_alone():
   lungs[:, 50:200, 30:120] = True
   seen = []
 
-  def predict(images):
+  def score(images):
     seen.append(images)
-    return Predictions(images > 128)
+    return Scores(metrics.confusion_counts(images > 128, lungs))
 
-  found = shortcuts.assess(predict, Predictions(lungs), FILMS, lungs, lungs)
+  found = shortcuts.assess(score, Scores(metrics.confusion_counts(lungs, lungs)), FILMS, lungs, ["", ""])
   assert list(found) == list(shortcuts.PANELS)
   black, alone = seen
   assert found["as_they_are"]["dice"] == 1
