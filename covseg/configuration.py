@@ -73,6 +73,8 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
       value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
     else:
       value = ast.literal_eval(text)
+    if value is None:  # Which fields of any type take.
+      raise ValueError(text)
     section[name] = value
   except (KeyError, SyntaxError, TypeError, ValueError) as error:
     kind = type(section[name]).__name__

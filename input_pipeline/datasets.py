@@ -168,7 +168,7 @@ def _builder_class(name: str) -> type[tfds.core.DatasetBuilder]:
   try:
     module = importlib.import_module(module_name)
   except ModuleNotFoundError as error:
-    if error.name is None or not module_name.startswith(error.name):
+    if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
       raise
     near = difflib.get_close_matches(name, _SHIPPED, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""

@@ -219,8 +219,12 @@ class FilmReader:
 def load_films(reader: FilmReader) -> Films:
   """All films of a reader, read in parallel."""
   films, readings = start_loading(reader, range(len(reader)))
-  for reading in readings:
-    reading.result()
+  try:
+    for reading in readings:
+      reading.result()
+  finally:  # Without effect, unless one has failed.
+    for reading in readings:
+      reading.cancel()
   reader.report_notes()
   return films
 

@@ -203,8 +203,6 @@ def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:
   """What brings the pixels upright, as far as a picture says, and a remark where that cannot be read; to be called
   before they are read.
   """
-  if image.format == "TIFF":
-    return EXIF_TURNS.get(image.tag_v2.get(_ORIENTATION_TAG), UPRIGHT), ()
   try:
     return EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT), ()
   except Exception:  # Broken Exif data raises errors of any kind, and the pixels are whole.

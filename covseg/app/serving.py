@@ -4,10 +4,12 @@ It listens on this machine alone unless told otherwise, asks nothing of any othe
 removed when it ends.
 """
 
+import atexit
 import contextlib
 import errno
 import pathlib
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -60,8 +62,10 @@ def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields
   for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # So that the folder is removed then, too.
     if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # As nohup has it.
       signal.signal(getattr(signal, name), lambda *_: sys.exit())
-  with tempfile.TemporaryDirectory(prefix="covseg-") as folder, contextlib.suppress(KeyboardInterrupt):
-    app = create_app(models, examples, pathlib.Path(folder), threshold, password)
+  folder = pathlib.Path(tempfile.mkdtemp(prefix="covseg-"))
+  atexit.register(shutil.rmtree, folder, ignore_errors=True)  # After the threads that may still write there.
+  with contextlib.suppress(KeyboardInterrupt):
+    app = create_app(models, examples, folder, threshold, password)
     config = uvicorn.Config(
       app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_LAST_SECONDS
     )

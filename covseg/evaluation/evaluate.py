@@ -76,9 +76,7 @@ class Evaluator:
     """Panel of a few films with infections, spread over the films; uint8 (H, W, 3)."""
     infected = films.infected()
     films = films.of(infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)])
-    applied = self._apply(variables, films.images, films.masks)
-    found = [np.asarray(predicted.masks)[:num_real] for (_, predicted), num_real in applied]
-    return pictures.panel(films.images, films.masks, np.concatenate(found))
+    return pictures.panel(films.images, films.masks, self.predict(variables, films).masks)
 
   def predict(self, variables: Any, films: Films, title: str = "") -> Predictions:
     """What the network predicts for films, one or more; shows its progress under a title, if that is not empty."""

@@ -37,6 +37,9 @@ def write(
     chosen_films: ids of films for a figure of their own.
   """
   summary = {**_settings(origin), **assessment.summary}
+  log = origin.workdir.read_metrics() if origin.workdir else []
+  pictures = figures.draw(assessment, films, predictions.masks, log, chosen_films)
+  page = report.html(summary, assessment.table, films, predictions.masks, pictures, origin)
   (folder / "metrics.json").unlink(missing_ok=True)  # An old one must not vouch for new files.
   for old in (folder / "figures").glob("*.svg"):  # Nor may its figures stand among the new ones.
     if old.with_suffix(".png").exists():
@@ -48,14 +51,10 @@ def write(
   if told:
     logger.warning(told)
 
-  log = origin.workdir.read_metrics() if origin.workdir else []
-  pictures = figures.draw(assessment, films, predictions.masks, log, chosen_films)
   for picture in pictures:
     write_whole(folder / "figures" / f"{picture.name}.png", picture.png)
     write_whole(folder / "figures" / f"{picture.name}.svg", picture.svg)
-  write_whole(
-    folder / "report.html", report.html(summary, assessment.table, films, predictions.masks, pictures, origin)
-  )
+  write_whole(folder / "report.html", page)
   write_whole(folder / "metrics.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")  # The last: all is done.
   print(f"All of this evaluation is in {folder}; to read it, open {folder / 'report.html'}")
 
@@ -74,13 +73,16 @@ def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[d
   """
   try:
     metrics = json.loads((folder / "metrics.json").read_text())
-    lacking = {"prune_to": 0, "fingerprint": origin.fingerprint}  # Of older ones.
-    metrics = {**lacking, **metrics, "eval": {**default.get_config().eval.to_dict(), **metrics.get("eval", {})}}
+    metrics = {"prune_to": 0, **metrics}  # Which older ones lack.
+    metrics["eval"] = {**default.get_config().eval.to_dict(), **metrics["eval"]}
     with (folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
       earlier_ids = [from_no_formula(row["id"]) for row in csv.DictReader(file)]
-  except (OSError, ValueError):
+  except (KeyError, OSError, ValueError):
     return {}, []
-  different = [name for name, value in _settings(origin).items() if metrics.get(name) != value]
+  # The fingerprint tells models apart, by whatever name they were called.
+  expected = {name: value for name, value in _settings(origin).items() if name != "model"}
+  metrics["eval"]["batch_size"] = origin.config.eval.batch_size  # Of no effect.
+  different = [name for name, value in expected.items() if metrics.get(name) != value]
   found = {name: metrics[name] for name in ("robustness", "shortcuts") if metrics.get(name)}
   return found, different + (["films"] if earlier_ids != list(ids) else [])
 

@@ -111,7 +111,8 @@ def read(path: pathlib.Path, split: str) -> Evaluated:
   """A run and its evaluation.
 
   Raises:
-    ValueError: the run has not been evaluated on the split, no film of it has an infection, or two have the same id.
+    ValueError: the run has not been evaluated on the split, or not since its best checkpoint was saved; no film has an
+      infection, or two have the same id.
   """
   workdir = Workdir(path)
   config, folder = workdir.read_config(), workdir.evaluation(split)
@@ -124,6 +125,12 @@ def read(path: pathlib.Path, split: str) -> Evaluated:
       f"{path} has not been evaluated on {split}. Run python -m covseg evaluate --model={path} --split={split}, or "
       "leave it out."
     ) from error
+  best = max(((line["val_dice"], line["step"]) for line in workdir.read_metrics()), default=None)
+  if best and metrics.get("step") not in (None, best[1]):
+    raise ValueError(
+      f"{path} has been trained on since it was evaluated on {split}. Run python -m covseg evaluate --model={path} "
+      f"--split={split}, or leave it out."
+    )
   if not rows:
     raise ValueError(f"{folder}: no film has an infection, so there is nothing to compare.")
   true_pixels = {row["id"]: int(row["true_pixels"]) for row in rows}

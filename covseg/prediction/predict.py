@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from covseg.prediction.reading import film_files, film_search
 from covseg.prediction.reading.film_search import FoundFilm
 from covseg.prediction.writing import dicom_seg, prediction_files, predictions_table
 from covseg.prediction.writing.prediction_files import Wanted
+from covseg.prediction.writing.predictions_table import Done
 from covseg.runtime.command_line import UsageError
 from input_pipeline.dicom.file import is_dicom
 from input_pipeline.limits import room_for
@@ -92,22 +93,22 @@ def run(
   if folder.exists() and not folder.is_dir():
     raise UsageError(f"--output={folder} is no folder.")
   part, count = shard
-  found_by_all = film_search.find(paths, folder)
+  journal = predictions_table.Journal(folder, "" if count == 1 else f"-{part}-of-{count}")
+  done = journal.done() if resume else {}
+  found_by_all = film_search.find(paths, folder, {film.place: name for name, film in done.items()})
   found = found_by_all[part - 1 :: count]
-  shard_name = "" if count == 1 else f"-{part}-of-{count}"
-  journal = predictions_table.Journal(folder, shard_name)
   if not resume and not journal.is_free():
     raise ValueError(f"{folder} holds predictions. Go on with --resume, or name another folder as --output.")
   if not film_search.has_results(folder):
     prediction_files.check_free(folder, wanted)
   if not found_by_all:
     raise ValueError("There is no film in what was named: no PNG, JPEG, TIFF, BMP, WebP, GIF or DICOM file.")
-  done = journal.done() if resume else {}
-  others = sorted(done.keys() - {film_search.printable(film.name) for film in found_by_all})
+  others = sorted(done.keys() - {film.name for film in found_by_all if not _is_another(film, done)})
   if others:
     raise ValueError(
-      f"{folder} holds predictions of {len(others)} films that are not among those named, such as {others[0]}. To go "
-      "on there, name these as well, as in the run before; for other films, name another folder as --output."
+      f"{folder} holds predictions of {len(others)} films that are not among those named, such as "
+      f"{film_search.printable(others[0])}. To go on there, name these as well, as in the run before; for other films, "
+      "name another folder as --output."
     )
   if wanted.segmentations:
     dicom_seg.check_installed()
@@ -127,7 +128,7 @@ def run(
         failed += 1
         tqdm.write(f"{film_search.printable(film.found.name)} {film.problem}", file=sys.stderr)
       elif film.is_new and not film.lacking:  # Which is tried again.
-        journal.append(film_search.printable(film.found.name), film.key, film.line)
+        journal.append(film.found.name, Done(film.key, film.line, film.found.place))
       if film.lacking:
         lacking += 1
         tqdm.write(f"{film_search.printable(film.found.name)}: {film.lacking}", file=sys.stderr)
@@ -156,9 +157,7 @@ class _Work:
     thread_seconds: processor time of each reading and each writing.
   """
 
-  def __init__(
-    self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, tuple[str, str]], batch_size: int
-  ):
+  def __init__(self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, Done], batch_size: int):
     self.done, self.network_seconds, self.thread_seconds = done, 0.0, []
     self._model, self._folder, self._wanted, self._batch_size = model, folder, wanted, batch_size
     self._model_name = f"{model.trained.name} {model.trained.fingerprint}"
@@ -193,11 +192,10 @@ class _Work:
       return self._failed(found, found.problem)
     try:
       content = film_files.read_bytes(found.path)
-      digest = hashlib.sha256(content).hexdigest()
-      key = f"{digest} {self._model.trained.fingerprint} {self._wanted}"
-      earlier_key, line = self.done.get(film_search.printable(found.name), ("", ""))
-      if key == earlier_key and prediction_files.exist(self._folder, found, self._wanted, is_dicom(content)):
-        return _Film(found, key=key, line=line)
+      key = f"{_digest(content)} {self._model.trained.fingerprint} {self._wanted}"
+      done = self.done.get(found.name)
+      if done and done.key == key and prediction_files.exist(self._folder, found, self._wanted, is_dicom(content)):
+        return _Film(found, key=key, line=done.line)
       return _Film(found, key=key, framed=self._model.frame(film_files.decode(content)))
     except OSError as error:
       return self._failed(found, f"cannot be read: {error.strerror or error}")
@@ -240,6 +238,21 @@ class _Work:
   def _failed(self, found: FoundFilm, problem: str) -> _Film:
     name = film_search.printable(found.name)
     return _Film(found, problem, line=predictions_table.failed_line(name, self._model_name, problem))
+
+
+def _is_another(film: FoundFilm, done: Mapping[str, Done]) -> bool:
+  """Whether a film has the name of an earlier one, and is another: another file in another place."""
+  earlier = done.get(film.name)
+  if not earlier or earlier.place == film.place:
+    return False
+  try:
+    return not earlier.key.startswith(_digest(film_files.read_bytes(film.path)))
+  except (OSError, ValueError, MemoryError):  # It is told of where it is read.
+    return False
+
+
+def _digest(content: bytes) -> str:
+  return hashlib.sha256(content).hexdigest()
 
 
 def _ahead(

@@ -17,6 +17,8 @@ def check(config: ConfigDict) -> None:
   create_model(config.model)
   if config.dataset.opacities:
     _check_opacities(config)
+  if "presence" in config.model.heads and (not config.optimizer.only or "presence" in config.optimizer.only.split(",")):
+    _check_presence(config)
   losses.check(config.loss, config.model.heads)
   optimizers.check(config.optimizer, config.model.heads, has_encoder=config.model.name == "encoder_decoder")
   augmentation.check(config.augment, config.model.heads)
@@ -33,3 +35,10 @@ def _check_opacities(config: ConfigDict) -> None:
     raise ValueError("dataset.opacities needs augment.symmetry.probability=0: it can take the opacities away.")
   if config.dataset.name == "covid_qu_ex" and config.dataset.cohort != "all":
     raise ValueError(f"dataset.opacities needs films of all classes: dataset.cohort=all, not {config.dataset.cohort}.")
+
+
+def _check_presence(config: ConfigDict) -> None:
+  if config.dataset.name == "covid_qu_ex" and config.dataset.cohort == "covid":
+    raise ValueError(
+      "The head 'presence' (model.heads) learns from films with and without infection: dataset.cohort=all, not covid."
+    )

@@ -51,12 +51,17 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   given = {}
   if not workdir.has_checkpoint and (config.init_from or config.model.encoder_weights):
     given = initialization.given_variables(config, shapes_of(model))
-  if config.loss.teacher:
+  if config.loss.teacher and len(workdir.read_metrics()) < config.num_epochs:
     trained_model.load(config.loss.teacher)  # Before anything is written.
   mesh = devices.create_mesh(config.batch_size)
   readers = _open_splits(config)
   feeding.check_memory(config, readers["train"])
   order = _training_order(config, readers["train"])
+  if (batches := order.steps_per_epoch * config.num_epochs) < config.optimizer.accumulation_steps:
+    raise ValueError(
+      f"optimizer.accumulation_steps={config.optimizer.accumulation_steps} is more than the {batches} batches of the "
+      "whole training, so no weight would change."
+    )
   validation = load_films(readers["validation"])
   if not validation.masks.any():
     raise ValueError(
@@ -69,27 +74,30 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   lock = contextlib.nullcontext()
   if devices.is_main_process():
     lock = only_process(workdir.lock_file, f"The workdir {workdir.path}")
-  with lock, stop_on_signal() as stop_asked:
-    if devices.is_main_process():
-      workdir.write_config(config)
-    _train_and_evaluate(run, readers, order, validation, stop_asked)
+  with lock:
+    with stop_on_signal() as stop_asked:  # Until all is saved: an evaluation is stopped at once.
+      if devices.is_main_process():
+        workdir.write_config(config)
+      best = _best_state(run, readers["train"], order, validation, stop_asked)
+    if best is not None:
+      _evaluate(run, best, readers, validation)
 
 
-def _train_and_evaluate(
-  run: Run,
-  readers: dict[str, FilmReader],
-  order: TrainingOrder,
-  validation: Films,
-  stop_asked: Callable[[int], bool],
-) -> None:
-  config, mesh = run.config, run.mesh
-  with Checkpoints(run.workdir.checkpoints, len(readers["train"])) as checkpoints:
-    state = _train(run, checkpoints, readers["train"], order, validation, stop_asked)
+def _best_state(
+  run: Run, train_reader: FilmReader, order: TrainingOrder, validation: Films, stop_asked: Callable[[int], bool]
+) -> TrainState | None:
+  """Trains to the end, and returns the best state; None if a stop is asked for before."""
+  with Checkpoints(run.workdir.checkpoints, len(train_reader)) as checkpoints:
+    state = _train(run, checkpoints, train_reader, order, validation, stop_asked)
     if stop_asked(int(state.step)):
       logger.info("Stopped at step %d; the same command goes on from there.", state.step)
-      return
-    best, _ = checkpoints.restore(checkpoints.best_step, like=state)
+      return None
+    return checkpoints.restore(checkpoints.best_step, like=state)[0]
 
+
+def _evaluate(run: Run, best: TrainState, readers: dict[str, FilmReader], validation: Films) -> None:
+  """Evaluates a state on test, or on validation where there is no test."""
+  config = run.config
   split = "test" if "test" in readers else "validation"
   if split == "validation":
     logger.warning("The data has no test split: the best checkpoint is evaluated on validation.")
@@ -98,7 +106,7 @@ def _train_and_evaluate(
   duplicates = near_duplicates.read(readers[split].builder, films.ids, split)
   evaluate.evaluate_model(
     trained,
-    mesh,
+    run.mesh,
     films,
     split,
     run.workdir.evaluation(split),
@@ -142,6 +150,11 @@ def _training_order(config: ConfigDict, reader: FilmReader) -> TrainingOrder:
   if config.dataset.negative_share < 1:  # Else there is no need to look.
     with concurrent.futures.ThreadPoolExecutor() as threads:
       infected = np.array(list(threads.map(reader.has_infection, range(len(reader)))))
+    if infected.all():
+      raise ValueError(
+        f"dataset.negative_share={config.dataset.negative_share} has no effect: every training film has an infection; "
+        "see dataset.cohort."
+      )
   return TrainingOrder(infected, config.batch_size, config.seed, config.dataset.negative_share)
 
 
@@ -176,8 +189,9 @@ def _train(
       state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
       _check_finite(run, checkpoints, state, losses, epoch, num_steps)
       step = int(state.step)
-      counts = evaluator.count_pixels(state.variables(), validation)
-      counts = list(itertools.takewhile(lambda _, step=step: not stop_asked(step), counts))
+      if not stop_asked(step):
+        counts = evaluator.count_pixels(state.variables(), validation)
+        counts = list(itertools.takewhile(lambda _, step=step: not stop_asked(step), counts))
       if stop_asked(step):
         if losses:
           checkpoints.save(state, epoch_losses=losses)

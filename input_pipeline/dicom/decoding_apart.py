@@ -62,12 +62,13 @@ def _idle_process() -> subprocess.Popen | None:
 def _start() -> subprocess.Popen:
   """A process that runs `_serve`; it ends with this one, when its input does and it has answered."""
   return subprocess.Popen(
-    [sys.executable, "-m", "input_pipeline.dicom.decoding_apart"],
+    # Without the folder that it is run in, whose modules may be called like others.
+    [sys.executable, "-P", "-m", "input_pipeline.dicom.decoding_apart"],
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,  # What decoders print may quote the file.
     start_new_session=True,  # Ctrl-C is not for it.
-    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "OMP_NUM_THREADS": "1"},
   )
 
 

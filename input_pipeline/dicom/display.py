@@ -139,8 +139,9 @@ def _displayed(
   if voi is not None:
     first, entries, bits = voi
     held = int(entries.max()).bit_length()
-    if held < bits and (held < 16 or bits > 16):
-      bits = max(held, 8)
+    if held > bits:
+      remarks.append("the file's VOI table has larger values than it says, which are shown")
+    bits = max(held, 8)
     return _looked_up((first, entries, bits), values) / (2**bits - 1)
   center, width = (_number(dataset, name, remarks) for name in ("WindowCenter", "WindowWidth"))
   function = str(dataset.get("VOILUTFunction") or "LINEAR")

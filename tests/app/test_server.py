@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import stat
 import subprocess
 import sys
 import urllib.request
@@ -237,6 +238,13 @@ def test_beyond_this_machine_a_password_is_needed(create_app):
     for password, status in (("wrong", 401), ("secret", 200)):
       token = base64.b64encode(f"covseg:{password}".encode()).decode()
       assert client.get("/", headers={"Authorization": f"Basic {token}"}).status_code == status
+
+
+def test_new_visitors_are_let_in_where_the_folder_was_cleared_away(tmp_path):
+  kept = tmp_path / "kept"
+  found = sessions.Sessions(kept)
+  assert found.get(found.create()).folder.is_dir()
+  assert stat.S_IMODE(kept.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

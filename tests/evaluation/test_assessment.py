@@ -90,6 +90,22 @@ def test_masks_all_empty_or_all_full_have_every_figure_and_are_counted(films, tm
   assert "predicted masks are" in (tmp_path / "report.html").read_text()
 
 
+def test_an_evaluation_that_ends_early_leaves_the_earlier_one(films, tmp_path, monkeypatch):
+  predictions, origin = Predictions(films.masks), results.Origin("test", None, "masks", default.get_config())
+  results.write(tmp_path, films, predictions, assess(films, predictions), origin)
+  before = (tmp_path / "metrics.json").read_text()
+  for module, function in ((results.figures, "draw"), (results.report, "html")):
+    with monkeypatch.context() as patch:
+      patch.setattr(module, function, lambda *_: _interrupt())
+      with pytest.raises(KeyboardInterrupt):
+        results.write(tmp_path, films, predictions, assess(films, predictions), origin)
+    assert (tmp_path / "metrics.json").read_text() == before
+
+
+def _interrupt():
+  raise KeyboardInterrupt
+
+
 def test_a_split_without_any_infection_is_written_too(films, tmp_path):
   clean = Films(*(array[4:] for array in (films.images, films.masks, films.lung_masks)), films.ids[4:], ["", ""])
   predictions = Predictions(clean.masks, clean.masks.astype(np.float16))

@@ -137,7 +137,7 @@ def test_evaluate_writes_robustness_and_shortcuts_into_metrics_and_report(whole_
   found.pop("prune_to")  # As in an evaluation by an earlier version.
   found["eval"].pop("own_threshold")
   (second / "metrics.json").write_text(json.dumps(found))
-  same = evaluation_command.Request("test", str(whole_run), output=str(second))
+  same = evaluation_command.Request("test", f"{whole_run}/", changes=["eval.batch_size=2"], output=str(second))
   evaluation_command.run(same)
   again = json.loads((second / "metrics.json").read_text())
   assert (again["robustness"], again["shortcuts"]) == (found["robustness"], found["shortcuts"])

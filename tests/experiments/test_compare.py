@@ -20,8 +20,8 @@ def _write_run(path, dice, *, true_pixels=None, split="test", threshold=0.5, sec
   folder = path / "evaluation" / split
   folder.mkdir(parents=True)
   (path / "config.json").write_text(configuration.to_json(config))
-  lines = [json.dumps({"epoch": i + 1, "step": 3 * (i + 1), "seconds": second}) for i, second in enumerate(seconds)]
-  (path / "metrics.jsonl").write_text("\n".join(lines))
+  lines = [{"epoch": i + 1, "step": 3 * (i + 1), "val_dice": 0.5, "seconds": s} for i, s in enumerate(seconds)]
+  (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
   (folder / "metrics.json").write_text(json.dumps({"split": split, "threshold": threshold}))
   true_pixels = [*(true_pixels or range(1, len(dice) + 1)), 0]
   with (folder / "per_image.csv").open("w", newline="") as file:
@@ -104,6 +104,17 @@ def test_runs_scored_differently_are_refused_a_common_table(tmp_path, change, ex
   _write_run(tmp_path / "b", **{"dice": [0.1, 0.2, 0.3], "batch_size": 4, **change})
   with pytest.raises(ValueError, match=expected):
     _table(tmp_path)
+
+
+def test_an_evaluation_from_before_the_best_checkpoint_is_refused(tmp_path):
+  run = _write_run(tmp_path / "run", [0.1, 0.2, 0.3])
+  metrics = run / "evaluation" / "test" / "metrics.json"
+  evaluated = json.loads(metrics.read_text())
+  metrics.write_text(json.dumps(evaluated | {"step": 6}))  # The later of two epochs with equal Dice is the best.
+  assert len(_table(run)) == 1
+  metrics.write_text(json.dumps(evaluated | {"step": 3}))
+  with pytest.raises(ValueError, match="trained on since it was evaluated on test"):
+    _table(run)
 
 
 def test_an_evaluation_of_a_version_with_fewer_settings_is_compared(tmp_path):

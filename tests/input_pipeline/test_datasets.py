@@ -154,6 +154,14 @@ def test_unknown_names_list_the_choices(config, field, value, message):
     datasets.prepare(config)
 
 
+def test_a_module_that_lacks_a_package_is_not_called_unknown(config, tmp_path, monkeypatch):
+  (tmp_path / "absent_films.py").write_text("import absent")
+  monkeypatch.syspath_prepend(tmp_path)
+  config.name = "absent_films"
+  with pytest.raises(ModuleNotFoundError, match="No module named 'absent'"):
+    datasets.prepare(config)
+
+
 def test_unknown_features_list_the_choices(config):
   config.name = "tests.tiny_films"
   config.mask_key = "mask"

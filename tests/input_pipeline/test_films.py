@@ -1,4 +1,5 @@
 import io
+import time
 
 import numpy as np
 import pytest
@@ -68,3 +69,22 @@ def test_resizing_keeps_size_mean_and_half_covered_pixels():
   assert films.resize_image(large, 256) is large
   mask = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 1]], bool)
   assert films.resize_mask(mask, 2).tolist() == [[True, False], [True, True]]
+
+
+def test_an_error_ends_the_reading_of_all_films(monkeypatch):
+  class Reader:
+    image_size, mask_size, has_lung_masks, opacities, read = 8, 8, False, (), 0
+
+    def __len__(self):
+      return 200
+
+    def __getitem__(self, i):
+      self.read += 1
+      time.sleep(0.01)
+      raise ValueError("is damaged")
+
+  reader = Reader()
+  with pytest.raises(ValueError, match="is damaged"):
+    films.load_films(reader)
+  time.sleep(0.5)
+  assert reader.read < 100

@@ -87,6 +87,16 @@ def test_training_and_predict_see_one_film_however_it_is_stored(name):
   assert np.abs(trained.astype(int) - FILM).max() <= tolerance
 
 
+def test_a_tiff_turned_by_its_xmp_alone_keeps_its_pixels_as_stored():
+  packet = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+  )
+  stored = FILM[:, : FILM.shape[1] // 2]
+  found = pixels.decode(_saved(Image.fromarray(stored), "TIFF", tiffinfo={700: packet.encode()}))
+  assert np.array_equal(found.values, stored) and np.array_equal(found.turn.apply(found.values), np.rot90(stored, -1))
+
+
 def test_whole_numbers_of_32_bits_do_not_wrap():
   values = FILM.astype(np.uint32) * 2**24
   image = Image.frombuffer("I", FILM.shape[::-1], values.tobytes(), "raw", "I", 0, 1)

@@ -163,11 +163,30 @@ def test_results_are_not_mixed_with_those_of_another_run(whole_run, tmp_path):
     _run(whole_run, tmp_path, films)
   table = (tmp_path / "out" / "predictions.csv").read_bytes()
   others = _write(tmp_path / "others", {"1.png": picture(film(70)), "x.png": _FILMS["2.png"]})
-  with pytest.raises(
-    ValueError, match=f"predictions of {len(_FILMS) - 1} films that are not among those named, .* 0.png"
-  ):
+  with pytest.raises(ValueError, match=f"predictions of {len(_FILMS)} films that are not among those named, .* 0.png"):
     _run(whole_run, tmp_path, others, resume=True)
   assert (tmp_path / "out" / "predictions.csv").read_bytes() == table
+
+
+def test_another_film_of_the_same_name_is_not_taken_for_the_first(whole_run, tmp_path):
+  for patient, shown in (("a", "0.png"), ("b", "1.png")):
+    _write(tmp_path / patient, {"film.png": _FILMS[shown]})
+  _, before = _run(whole_run, tmp_path, tmp_path / "a")
+  mask = (tmp_path / "out" / "masks" / "film.png").read_bytes()
+  with pytest.raises(ValueError, match="predictions of 1 films that are not among those named, such as film.png"):
+    _run(whole_run, tmp_path, tmp_path / "b", resume=True)
+  assert (tmp_path / "out" / "masks" / "film.png").read_bytes() == mask
+  (tmp_path / "a").rename(tmp_path / "moved")
+  assert _run(whole_run, tmp_path, tmp_path / "moved", resume=True) == (0, before)
+
+
+def test_films_keep_their_names_where_further_folders_are_named(whole_run, tmp_path):
+  for folder, shown in (("a", "0.png"), ("b", "1.png")):
+    _write(tmp_path / folder, {"film.png": _FILMS[shown]})
+  _, first = _run(whole_run, tmp_path, tmp_path / "a")
+  _, rows = _run(whole_run, tmp_path, tmp_path / "a", tmp_path / "b", resume=True)
+  assert rows[0] == first[0] and [row["file"] for row in rows] == ["film.png", "b/film.png"]
+  assert set(_files(tmp_path / "out" / "masks")) == {"film.png", "b/film.png"}
 
 
 def test_a_film_that_is_named_twice_is_taken_once(whole_run, tmp_path, monkeypatch):

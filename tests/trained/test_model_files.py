@@ -59,6 +59,7 @@ def test_a_model_is_released_with_another_way_to_predict(whole_run, tmp_path):
     ("model.safetensors", "eval.flop=true", "did you mean 'eval.flip'"),
     ("model.safetensors", "seed=1", "seed is not one of"),
     ("model.safetensors", "eval.flip=yes", "is not a value"),
+    ("model.safetensors", "eval.threshold=None", "is not a value of eval.threshold .float"),
     ("model.safetensors", "eval.lung_only=true", "head 'lung'"),
     ("model.safetensors", "model.prune_to=2", "has no effect on unet"),
   ],

@@ -1,9 +1,12 @@
 """Masks made soft by a teacher, and a training with them."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
 
+from covseg import configuration
 from covseg.evaluation.predictions import Predictions
 from covseg.models import create_model
 from covseg.runtime import devices
@@ -107,6 +110,19 @@ def test_a_model_that_does_not_exist_is_refused_before_anything_is_written(tiny_
   with pytest.raises(FileNotFoundError, match="The model 'bset'"):
     train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_needs_no_teacher(tiny_config, whole_run, tmp_path, monkeypatch):
+  shutil.copytree(whole_run, tmp_path / "run")
+  tiny_config.loss.teacher = "deleted"
+  (tmp_path / "run" / "config.json").write_text(configuration.to_json(tiny_config))
+  evaluated = []
+  monkeypatch.setattr(train.evaluate, "evaluate_model", lambda *_, **__: evaluated.append(1))
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert evaluated
+  tiny_config.num_epochs += 1
+  with pytest.raises(FileNotFoundError, match="The model 'deleted'"):
+    train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
 
 
 def test_a_released_model_does_not_name_its_teacher(tiny_config, gated, tmp_path):

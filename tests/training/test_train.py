@@ -278,7 +278,7 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_config, tmp_path):
 
 
 def test_a_run_that_failed_before_its_first_checkpoint_is_begun_anew(tiny_config, tmp_path, monkeypatch):
-  monkeypatch.setattr(train, "_train_and_evaluate", lambda *_: None)
+  monkeypatch.setattr(train, "_best_state", lambda *_: None)
   workdir = Workdir(tmp_path / "run")
   other = tiny_config.copy_and_resolve_references()
   other.model.base_features = 4
@@ -403,6 +403,8 @@ def test_a_step_that_cannot_be_saved_again_stays_as_it_was(tiny_config, tmp_path
     ({"augment.flip.strength": 0.0}, "augment.flip has no strength"),
     ({"eval.threshold": 1.5}, "between 0 and 1"),
     ({"dataset.mask_key": "mask"}, "image, infection_mask"),
+    ({"optimizer.accumulation_steps": 7}, "more than the 6 batches of the whole training"),
+    ({"dataset.name": "covid_qu_ex", "model.heads": ("infection", "presence")}, "dataset.cohort=all, not covid"),
   ],
 )
 def test_a_mistake_writes_no_workdir(tiny_config, tmp_path, override, message):
@@ -410,6 +412,14 @@ def test_a_mistake_writes_no_workdir(tiny_config, tmp_path, override, message):
   with pytest.raises(ValueError, match=message):
     train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
+
+
+def test_a_share_of_no_films_is_refused(tiny_config, monkeypatch):
+  monkeypatch.setattr(train.FilmReader, "has_infection", lambda *_: True)
+  tiny_config.dataset.negative_share = 0.5
+  with pytest.raises(ValueError, match="negative_share=0.5 has no effect"):
+    train.train_and_evaluate(tiny_config, "not_written")
+  assert not pathlib.Path("not_written").exists()
 
 
 def test_a_folder_that_is_no_workdir_is_refused(tiny_config, tmp_path):

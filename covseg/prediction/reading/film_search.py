@@ -2,11 +2,12 @@
 
 import collections
 import dataclasses
+import hashlib
 import logging
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from input_pipeline import pixels
@@ -38,12 +39,22 @@ class FoundFilm:
   name: str
   problem: str = ""
 
+  @property
+  def place(self) -> str:
+    """Digest of the whole path."""
+    return hashlib.sha256(os.fsencode(os.path.abspath(self.path))).hexdigest()[:16]
 
-def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
+
+def find(paths: list[str], output: pathlib.Path, names_before: Mapping[str, str]) -> list[FoundFilm]:
   """All films among files and folders, the same in every run, sorted within a folder.
 
   In folders, files count that are called like a film or begin like one; hidden ones do not, nor does `output`, nor what
   an earlier run has written. Links are followed where they lead to a file in the same folder.
+
+  Args:
+    paths: files and folders.
+    output: folder of the results.
+    names_before: {place: name} of films that have a name from earlier runs.
 
   Raises:
     FileNotFoundError: a path does not exist.
@@ -63,7 +74,8 @@ def find(paths: list[str], output: pathlib.Path) -> list[FoundFilm]:
     # With several arguments, a folder's name comes before those of its films.
     prefix = f"{name}/" if len(paths) > 1 and name else ""
     found.extend(FoundFilm(film.path, prefix + film.name, film.problem) for film in _walk(path, output))
-  return _with_unique_names(_each_once(found, lambda film: film.path))
+  found = _each_once(found, lambda film: film.path)
+  return _with_unique_names([dataclasses.replace(film, name=names_before.get(film.place, film.name)) for film in found])
 
 
 def has_results(folder: pathlib.Path) -> bool:

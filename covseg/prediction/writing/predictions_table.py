@@ -8,6 +8,7 @@ import json
 import pathlib
 import time
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,6 +63,20 @@ def _csv(*values: object) -> str:
   return text.getvalue()
 
 
+class Done(NamedTuple):
+  """What an earlier run did for a film.
+
+  Attributes:
+    key: what its results follow from, the digest of its file first.
+    line: of the table.
+    place: `FoundFilm.place`.
+  """
+
+  key: str
+  line: str
+  place: str
+
+
 class Journal:
   """The line of each film that is done, written at once, so that a run can go on after a kill."""
 
@@ -85,27 +100,21 @@ class Journal:
     """Creates the file, by which the folders of results are told from folders of other films."""
     self._path.touch()
 
-  def done(self) -> dict[str, tuple[str, str]]:
-    """Key and line of each film, by name, as the last run in this folder that did it left them, whole or a shard."""
+  def done(self) -> dict[str, Done]:
+    """What was done for each film, by its name, by the last run in this folder that did it, whole or a shard."""
     entries = []
     for path in self._output.glob(".predictions*.jsonl"):
       with path.open("rb") as file:
         for entry in file:
           with contextlib.suppress(ValueError):  # A kill may have cut an entry.
-            written, name, key, text = json.loads(entry)
-            entries.append((float(written), name, key, text))
-    return {name: (key, text) for _, name, key, text in sorted(entries)}
+            written, name, key, text, place = json.loads(entry)
+            entries.append((float(written), name, Done(key, text, place)))
+    return {name: done for _, name, done in sorted(entries)}
 
-  def append(self, name: str, key: str, text: str) -> None:
-    """Adds a film's line, on a line of its own even where a kill has cut the one before.
-
-    Args:
-      name: of the film's results, printable.
-      key: what its results follow from.
-      text: its line of the table.
-    """
+  def append(self, name: str, done: Done) -> None:
+    """Adds a film, by the name of its results, on a line of its own even where a kill has cut the one before."""
     with self._path.open("ab") as file:
-      file.write(b"\n" + json.dumps([time.time(), name, key, text]).encode() + b"\n")
+      file.write(b"\n" + json.dumps([time.time(), name, *done]).encode() + b"\n")
 
   def write_table(self, lines: Iterable[str]) -> None:
     """Writes predictions.csv."""

@@ -33,6 +33,13 @@ def test_one_process_decodes_file_after_file():
   assert np.array_equal(decoding_apart.pixel_array(_CONTENT), _FILM)
 
 
+def test_modules_of_the_folder_that_it_is_run_in_are_not_its_own(tmp_path, monkeypatch):
+  (tmp_path / "queue.py").write_text("raise SystemExit")
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+  assert np.array_equal(decoding_apart.pixel_array(_CONTENT), _FILM)
+
+
 @pytest.mark.parametrize(
   "code",
   [

@@ -42,6 +42,7 @@ def _lut(entries, bits):
   [
     (dicom(_TWELVE, **_BITS, VOILUTSequence=_lut(np.arange(4096), 16)), ""),
     (dicom(_TWELVE, **_BITS, VOILUTSequence=_lut(np.arange(4096) * 4 + 3, 16)), ""),
+    *((dicom(_TWELVE, **_BITS, VOILUTSequence=_lut(np.arange(4096), n)), "larger values than") for n in (0, 8, 10)),
     (_changed(dicom(_TWELVE, **_PLAIN), RescaleSlope=None, RescaleIntercept=None), ""),
     (_changed(dicom(_TWELVE, **_BITS), RescaleIntercept=-1024, WindowCenter=1024, WindowWidth=4096), ""),
     (_changed(dicom(_TWELVE, **_PLAIN), PresentationLUTShape="INVERSE"), "contradicts MONOCHROME2"),
