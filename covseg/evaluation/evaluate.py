@@ -114,7 +114,7 @@ class Evaluator:
 
 def evaluate_model(
   trained: TrainedModel,
-  mesh: Mesh,
+  evaluator: Evaluator,
   films: Films,
   split: str,
   folder: pathlib.Path,
@@ -122,14 +122,15 @@ def evaluate_model(
   changed: Mapping[str, Any] | None = None,
   **further: Any,
 ) -> None:
-  """Evaluates what a model predicts for the films of a split; `changed` and `further` are those of `evaluate`.
+  """Evaluates what a model predicts, by its evaluator, for the films of a split.
+
+  `changed` and `further` are those of `evaluate`.
 
   Where `validation`, other films, is given, the threshold of a second set of figures is chosen on them. What an earlier
   evaluation in the folder, with the same settings, has of `changed` is kept.
   """
   origin = origin_of(trained, split)
   kept, different = results.earlier(folder, origin, films.ids)
-  evaluator = Evaluator(trained.config, trained.network, mesh)
   predictions = evaluator.predict(trained.variables, films, split)
   on_validation = (validation, evaluator.predict(trained.variables, validation, "threshold")) if validation else None
   changed = ({} if different else kept) | dict(changed or {})

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 import tensorflow_datasets as tfds
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from configs import default
 from covseg.evaluation import changed_films, evaluate, near_duplicates, predictions, results, robustness, shortcuts
 from covseg.evaluation.assessment import Origin
+from covseg.evaluation.evaluate import Evaluator
 from covseg.runtime import compilation, devices
 from covseg.runtime.command_line import UsageError
 from covseg.trained import trained_model
@@ -89,8 +89,9 @@ def run(request: Request) -> None:
     _check_nothing_is_lost(folder, evaluate.origin_of(trained, request.split), films, request)
     folder.mkdir(parents=True, exist_ok=True)  # An error before the work, not after it.
     mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
-    changed = _changed_films(builder, trained, mesh, request)
-    evaluate.evaluate_model(trained, mesh, films, request.split, folder, validation, changed=changed, **further)
+    evaluator = Evaluator(config, trained.network, mesh)
+    changed = _changed_films(builder, trained, evaluator, request)
+    evaluate.evaluate_model(trained, evaluator, films, request.split, folder, validation, changed=changed, **further)
   else:
     source = pathlib.Path(request.predictions).expanduser()
     found = predictions.read_folder(source, films, request.threshold)
@@ -133,7 +134,7 @@ def _check_nothing_is_lost(folder: pathlib.Path, origin: Origin, films: Films, r
 
 
 def _changed_films(
-  builder: tfds.core.DatasetBuilder, trained: TrainedModel, mesh: Mesh, request: Request
+  builder: tfds.core.DatasetBuilder, trained: TrainedModel, evaluator: Evaluator, request: Request
 ) -> dict[str, Any]:
   """{"robustness": ..., "shortcuts": ...}, what is asked for; films are changed at the size of the comparison."""
   if not (request.robustness or request.shortcuts):
@@ -148,7 +149,6 @@ def _changed_films(
     raise ValueError(f"--shortcuts blacks out the lungs, and {builder.info.full_name} has no masks of them.")
   if reference and not masks.any():
     raise ValueError("--reference compares Dice, and none of these films has an infection.")
-  evaluator = evaluate.Evaluator(config, trained.network, mesh)
 
   def score(images: Iterable[np.ndarray]) -> changed_films.Scores:
     return evaluator.score(trained.variables, (resize_image(image, config.image_size) for image in images), masks)

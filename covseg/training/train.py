@@ -106,7 +106,7 @@ def _evaluate(run: Run, best: TrainState, readers: dict[str, FilmReader], valida
   duplicates = near_duplicates.read(readers[split].builder, films.ids, split)
   evaluate.evaluate_model(
     trained,
-    run.mesh,
+    evaluate.Evaluator(config, run.model, run.mesh),
     films,
     split,
     run.workdir.evaluation(split),
