@@ -49,7 +49,10 @@ def _shard(text: str) -> tuple[int, int]:
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--dataset", help="covid_qu_ex, cxr_phantom, folder, or a module with a TFDS builder")
-  parser.add_argument("--cohort", help="covid (COVID-19 films only), all, or covid_normal (without other pneumonia)")
+  parser.add_argument(
+    "--cohort",
+    help="covid (COVID-19 films only), all, or covid_normal (without other pneumonia); default: the training's",
+  )
   parser.add_argument("--manual_dir", help="folder of the archive or of the films")
   parser.add_argument("--data_dir", help="folder of the records, if not ~/tensorflow_datasets")
   parser.add_argument("--image_key", help="feature of the image, in a dataset of one's own")
