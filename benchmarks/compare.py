@@ -35,7 +35,7 @@ def main() -> None:
 
   steps = arguments.epoch_films // arguments.batch_size
   turns = {
-    # What is asked for, of how many steps each, how often, and for how many images.
+    # {request: (steps, rounds, images of a step)}
     "train": (arguments.steps, arguments.rounds, arguments.batch_size),
     "infer": (2 * arguments.steps, arguments.rounds, arguments.batch_size),
     "epoch": (1, max(2, arguments.rounds // 3), steps * arguments.batch_size),

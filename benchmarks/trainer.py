@@ -31,7 +31,7 @@ def recipe(batch_size: int, num_epochs: int, seed: int) -> ConfigDict:
 class Covseg:
   """This project, by its own functions."""
 
-  def __init__(self, config: ConfigDict, image_size: int, steps_per_epoch: int):
+  def __init__(self, config: ConfigDict, steps_per_epoch: int):
     import jax
 
     from covseg.models import create_model, shapes_of
@@ -68,7 +68,7 @@ class Covseg:
 class Torch:
   """segmentation_models_pytorch as its users train it: channels_last, AdamW, averages by `lerp`."""
 
-  def __init__(self, config: ConfigDict, image_size: int, steps_per_epoch: int):
+  def __init__(self, config: ConfigDict, steps_per_epoch: int):
     import copy
 
     import torch
@@ -179,7 +179,7 @@ def main() -> None:
     images, masks, validation = films["images"], films["masks"], films["validation"]
   config = recipe(arguments.batch_size, arguments.epochs, arguments.seed)
   steps = len(images) // arguments.batch_size
-  trainer = {"covseg": Covseg, "torch": Torch}[arguments.system](config, images.shape[1], steps)
+  trainer = {"covseg": Covseg, "torch": Torch}[arguments.system](config, steps)
   answer(seconds=time.perf_counter() - began)
   rng = np.random.default_rng(arguments.seed)
   for line in sys.stdin:

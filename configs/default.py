@@ -29,8 +29,8 @@ def get_config() -> ConfigDict:
   # Non-COVID films, whose lungs have opacities that no mask marks.
   dataset.cohort = "covid"
   # Classes whose lungs have opacities that no mask marks: ("Non-COVID",) for covid_qu_ex with cohort all. The head
-  # "involvement" then learns from the films without infection, too, by whether their class is one of these; and films
-  # without infection teach no pixels of it.
+  # "involvement" then learns from the films without infection, too, by whether their class is one of these, and they
+  # do not train the mask of infection.
   dataset.opacities = ()
   # Part of the training films without infection that an epoch holds, others in each epoch.
   dataset.negative_share = 1.0

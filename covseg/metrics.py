@@ -1,8 +1,8 @@
 """Overlap of predicted and true masks, from the four counts of a confusion matrix.
 
 Counts are an array (..., 4): true positives, false positives, false negatives, true negatives. With
-a row per image the metrics are per image; summed over images, they are pooled. Everything works on
-JAX and on NumPy arrays alike.
+a row per image the metrics are per image; summed over images, they are pooled. `confusion_counts` takes
+JAX and NumPy arrays alike, the metrics take NumPy counts.
 """
 
 import jax

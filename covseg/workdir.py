@@ -126,7 +126,7 @@ def from_no_formula(cell: str) -> str:
 
 
 def _metrics(line: str) -> dict[str, Any] | None:
-  """A line of metrics; None where it is none, as a kill cut it short."""
+  """The metrics in a line; None where a kill has cut it short."""
   try:
     found = json.loads(line)
     return found if isinstance(found["step"], int) else None

@@ -49,7 +49,7 @@ TRANSFORMS = (
 
 
 def check(config: ConfigDict, heads: Sequence[str]) -> None:
-  """Raises ValueError if a probability or strength of `config.augment` is none, or a transform lacks a head's masks."""
+  """Raises ValueError if a probability or strength is out of range, or a transform needs masks that no head reads."""
   for name in TRANSFORMS:
     if not 0 <= config[name].probability <= 1:
       raise ValueError(f"augment.{name}.probability={config[name].probability} must be between 0 and 1.")

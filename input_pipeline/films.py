@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
-from PIL import Image
 
 from input_pipeline import pixels
 from input_pipeline.exclusion import excluded_training_ids
 from input_pipeline.grey_levels import to_grey
 from input_pipeline.pixels import Picture
+from input_pipeline.scaling import resize_image, resize_mask
 from input_pipeline.wording import first_of
 
 logger = logging.getLogger(__name__)
@@ -164,7 +164,8 @@ class FilmReader:
     masks = [_as_mask(example[key], f"{film_id}: {key}", picture) for key in keys]
     if any(mask.shape != image.shape for mask in masks):
       self._notes["has a mask of another shape, which is scaled to it"].add(film_id)
-    infection, lungs, *_ = *(resize_mask(mask, self.mask_size) for mask in masks), None
+    infection, *rest = (resize_mask(mask, self.mask_size) for mask in masks)
+    lungs = rest[0] if rest else None
     opacity = label in self.opacities if self.opacities else None
     return Film(resize_image(image, self.image_size), infection, lungs, film_id, label, opacity)
 
@@ -249,22 +250,6 @@ def start_loading(reader: FilmReader, order: Iterable[int]) -> tuple[Films, list
   readings = [threads.submit(load, i) for i in order]
   threads.shutdown(wait=False)  # What was submitted is still read.
   return Films(images, masks, lung_masks, ids, labels, opacities), readings
-
-
-def resize_image(image: np.ndarray, image_size: int) -> np.ndarray:
-  """uint8 (H, W) scaled to uint8 (image_size, image_size), bilinear, without aliasing."""
-  if image.shape == (image_size, image_size):
-    return image
-  resized = Image.fromarray(image).resize((image_size, image_size), Image.Resampling.BILINEAR)
-  return np.asarray(resized)
-
-
-def resize_mask(mask: np.ndarray, image_size: int) -> np.ndarray:
-  """bool (H, W) scaled to bool (image_size, image_size): True where at least half is covered."""
-  if mask.shape == (image_size, image_size):
-    return mask
-  grey = Image.fromarray(mask.astype(np.uint8) * 255)
-  return np.asarray(grey.resize((image_size, image_size), Image.Resampling.BOX)) >= 128
 
 
 def _picture(value: bytes | np.ndarray, name: str) -> Picture:

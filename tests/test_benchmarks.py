@@ -24,7 +24,7 @@ def test_the_system_that_is_compared_trains_and_predicts():
 def test_the_trainer_of_minutes_to_a_dice_learns(tiny_config):
   config = trainer.recipe(batch_size=4, num_epochs=2, seed=0)
   config.model = tiny_config.model
-  system = trainer.Covseg(config, image_size=32, steps_per_epoch=2)
+  system = trainer.Covseg(config, steps_per_epoch=2)
   losses = [float(system.step(IMAGES[:4], MASKS[:4])[0]) for _ in range(8)]
   assert losses[-1] < losses[0]
   assert system.probabilities(IMAGES[:4]).shape == (4, 32, 32)
@@ -32,7 +32,7 @@ def test_the_trainer_of_minutes_to_a_dice_learns(tiny_config):
 
 def test_the_trainer_starts_from_the_weights_that_ship():
   config = trainer.recipe(batch_size=4, num_epochs=2, seed=0)
-  system = trainer.Covseg(config, image_size=32, steps_per_epoch=2)
+  system = trainer.Covseg(config, steps_per_epoch=2)
   (expected,) = (x for name, x in load_file(trainer._ENCODER).items() if name.endswith("/block_3/project/kernel"))
   found = system._state.params["encoder"]["block_3"]["project"]["kernel"]
   np.testing.assert_array_equal(found, expected.reshape(found.shape))

@@ -49,7 +49,7 @@ def run(model: str, changes: Sequence[str], host: str, port: int, dataset_fields
     raise UsageError(f"--port={port} must lie between 0 and {2**16 - 1}.")
   compilation.set_up()  # Before anything is computed.
   models = Models(list(dict.fromkeys([model, *model_files.released()])), changes)
-  threshold = trained_model.load(model, tuple(changes)).config.eval.threshold  # Or an error, before the page opens.
+  threshold = trained_model.load(model, changes).config.eval.threshold  # Or an error, before the page opens.
   listener = _listen(host, port)
   examples = examples_of(dataset_fields)
   port = listener.getsockname()[1]

@@ -14,7 +14,8 @@ from covseg.dataset.duplicates import Pair
 from covseg.drawing import pictures
 from covseg.drawing.figure_style import COLORS, STYLE, WIDTH, files
 from input_pipeline.augmentation import TRANSFORMS, augment
-from input_pipeline.films import Films, resize_image, resize_mask
+from input_pipeline.films import Films
+from input_pipeline.scaling import resize_image, resize_mask
 
 _TILE = 128  # Pixels of a film on the contact sheet.
 _CAPTION = 26

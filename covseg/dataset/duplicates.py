@@ -17,7 +17,7 @@ import scipy.ndimage
 from PIL import Image
 from tqdm import tqdm
 
-from input_pipeline.films import resize_image
+from input_pipeline.scaling import resize_image
 
 # Of the pairs among 4,660 films of COVID-QU-Ex, those above it show the same film or the same patient,
 # and hardly any below 0.7 do; copies altered on purpose come to 0.9.
@@ -78,10 +78,12 @@ def find_duplicates(images: np.ndarray) -> list[Pair]:
   for size, changes, least in _STEPS:
     films, indices = np.unique(candidates[:, :2], return_inverse=True)
     structure = _fine_structure(_reduced(small[films], size))
-    indices = np.concatenate([indices.reshape(-1, 2), candidates[:, 2:]], axis=1)
-    correlation, x, y, scale = fits = _fit(structure, indices, scale[:, None] + np.array(changes))
-    good = correlation >= least
-    candidates, (correlation, x, y, scale) = candidates[good], (values[good] for values in fits)
+    to_fit = np.concatenate([indices.reshape(-1, 2), candidates[:, 2:]], axis=1)
+    fits = _fit(structure, to_fit, scale[:, None] + np.array(changes))
+    good = fits[0] >= least
+    candidates, fits = candidates[good], fits[:, good]
+    scale = fits[3]
+  correlation, x, y, scale = fits
   x, y = (shift * images.shape[1] / _FINE for shift in (x, y))
   for (i, j, mirrored), *found in zip(candidates.tolist(), correlation, x, y, scale, strict=True):
     correlation_of_pair, shift_x, shift_y, scale_of_pair = map(float, found)

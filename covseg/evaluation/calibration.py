@@ -34,7 +34,10 @@ class Histograms:
 
 
 def histograms(probabilities: np.ndarray, masks: np.ndarray, lungs: np.ndarray | None) -> Histograms:
-  """Histograms of probabilities (N, H, W) in [0, 1] against masks, bool (N, H, W)."""
+  """Histograms of probabilities (N, H, W) in [0, 1] against masks, bool (N, H, W).
+
+  `lungs`, bool (N, H, W), tells pixels inside the lungs from those outside; None where they are not known.
+  """
   shape = (2, 2, NUM_LEVELS)
   tables = []
   for i, (probability, mask) in enumerate(zip(probabilities, masks, strict=True)):

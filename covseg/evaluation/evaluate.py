@@ -1,115 +1,18 @@
 """Evaluation of a network on the films of a split."""
 
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from ml_collections import ConfigDict
-from tqdm import tqdm
 
-from covseg import metrics
-from covseg.drawing import pictures
 from covseg.evaluation import results
 from covseg.evaluation.assessment import Origin, assess, choose_threshold
-from covseg.evaluation.changed_films import Scores
+from covseg.evaluation.evaluator import Evaluator
 from covseg.evaluation.predictions import Predictions
-from covseg.models import blocks, inference
-from covseg.runtime import compilation, devices
+from covseg.runtime import devices
 from covseg.trained.trained_model import TrainedModel
-from input_pipeline.batches import Batch, eval_batches
 from input_pipeline.films import Films
-
-_NUM_SAMPLES = 4
-
-
-def create_eval_step(
-  model: nn.Module, config: ConfigDict, mesh: Mesh
-) -> Callable[[Any, Batch], tuple[jax.Array, Predictions]]:
-  """Jitted function of variables and a batch.
-
-  It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the comparison, and
-  returns counts, int32 (B, 4), and predictions for the B films, whole on every device. The configuration is
-  `config.eval`.
-  """
-
-  def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Predictions]:
-    logits = inference.predict(model, config, variables, inference.to_network(batch["image"]))
-    probabilities = inference.probabilities(logits, batch["mask"].shape[1:])
-    masks = probabilities["infection"] > config.threshold
-    predictions = Predictions(
-      masks,
-      probabilities["infection"].astype(jnp.float16),
-      probabilities["lung"] > 0.5 if "lung" in probabilities else None,
-      {head: probabilities[head] for head in blocks.HEADS_OF_FILMS if head in probabilities},
-    )
-    return metrics.confusion_counts(masks, batch["mask"]), predictions
-
-  return compilation.jit(eval_step, out_shardings=devices.replicated(mesh))
-
-
-class Evaluator:
-  """Applies a network to films, again and again, and is compiled once."""
-
-  def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh):
-    self._mesh = mesh
-    self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
-    self._eval_step = create_eval_step(model, config.eval, mesh)
-
-  def count_pixels(self, variables: Any, films: Films) -> Iterator[np.ndarray]:
-    """Counts of each film in turn, int32 (4,)."""
-    for (counts, _), num_real in self._apply(variables, films.images, films.masks):
-      yield from np.asarray(counts)[:num_real]
-
-  def score(self, variables: Any, images: Iterable[np.ndarray], masks: np.ndarray) -> Scores:
-    """Scores of films, N images uint8 (h, w), each asked for when it is needed, and their masks, bool (N, H, W)."""
-    variables, found = self._on_devices(variables), []
-    for (counts, predicted), num_real in self._apply(variables, images, masks):
-      found.append(jax.tree.map(lambda x, n=num_real: np.asarray(x)[:n], Scores(counts, predicted.of_films)))
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
-
-  def samples(self, variables: Any, films: Films) -> np.ndarray:
-    """Panel of a few films with infections, spread over the films; uint8 (H, W, 3)."""
-    infected = films.infected()
-    films = films.of(infected[np.linspace(0, len(infected) - 1, _NUM_SAMPLES).astype(int)])
-    return pictures.panel(films.images, films.masks, self.predict(variables, films).masks)
-
-  def predict(self, variables: Any, films: Films, title: str = "") -> Predictions:
-    """What the network predicts for films, one or more; shows its progress under a title, if that is not empty."""
-    variables, found, done = self._on_devices(variables), None, 0
-    with tqdm(desc=title, total=len(films), unit="film", disable=None if title else True) as bar:
-      for (_, predicted), num_real in self._apply(variables, films.images, films.masks):
-        if found is None:
-          found = jax.tree.map(lambda x: np.empty((len(films), *x.shape[1:]), x.dtype), predicted)
-        for whole, part in zip(jax.tree.leaves(found), jax.tree.leaves(predicted), strict=True):
-          whole[done : done + num_real] = np.asarray(part)[:num_real]
-        done += num_real
-        bar.update(num_real)
-    return found
-
-  def _on_devices(self, variables: Any) -> Any:
-    """Variables on every device; a checkpoint's arrays lie on one."""
-    return jax.device_put(jax.tree.map(np.asarray, variables), devices.replicated(self._mesh))
-
-  def _apply(
-    self, variables: Any, images: Iterable[np.ndarray], masks: np.ndarray
-  ) -> Iterator[tuple[tuple[jax.Array, Predictions], int]]:
-    """What the eval step returns for each batch, and how many films of the batch are real.
-
-    The next batch is computed while the caller uses this one, and while the images after it are made.
-    """
-    share = devices.share_of_batch(self._batch_size)
-    waiting = []
-    for batch, num_real in eval_batches(images, masks, self._batch_size):
-      batch = {name: array[share] for name, array in batch.items()}
-      waiting.append((self._eval_step(variables, devices.split_over_batch(self._mesh, batch)), num_real))
-      if len(waiting) > 1:
-        yield waiting.pop(0)
-    yield from waiting
 
 
 def evaluate_model(
@@ -119,12 +22,14 @@ def evaluate_model(
   split: str,
   folder: pathlib.Path,
   validation: Films | None = None,
+  *,
   changed: Mapping[str, Any] | None = None,
-  **further: Any,
+  near_duplicates: np.ndarray | None = None,
+  chosen_films: Sequence[str] = (),
 ) -> None:
   """Evaluates what a model predicts, by its evaluator, for the films of a split.
 
-  `changed` and `further` are those of `evaluate`.
+  `changed`, `near_duplicates` and `chosen_films` are those of `evaluate`.
 
   Where `validation`, other films, is given, the threshold of a second set of figures is chosen on them. What an earlier
   evaluation in the folder, with the same settings, has of `changed` is kept.
@@ -134,7 +39,16 @@ def evaluate_model(
   predictions = evaluator.predict(trained.variables, films, split)
   on_validation = (validation, evaluator.predict(trained.variables, validation, "threshold")) if validation else None
   changed = ({} if different else kept) | dict(changed or {})
-  evaluate(films, predictions, origin, folder, validation=on_validation, changed=changed, **further)
+  evaluate(
+    films,
+    predictions,
+    origin,
+    folder,
+    on_validation=on_validation,
+    near_duplicates=near_duplicates,
+    chosen_films=chosen_films,
+    changed=changed,
+  )
 
 
 def origin_of(trained: TrainedModel, split: str) -> Origin:
@@ -149,7 +63,7 @@ def evaluate(
   origin: Origin,
   folder: pathlib.Path,
   *,
-  validation: tuple[Films, Predictions] | None = None,
+  on_validation: tuple[Films, Predictions] | None = None,
   near_duplicates: np.ndarray | None = None,
   chosen_films: Sequence[str] = (),
   changed: Mapping[str, Any] | None = None,
@@ -161,7 +75,7 @@ def evaluate(
     predictions: a model's, or those of another system.
     origin: where the predictions come from.
     folder: where the results go.
-    validation: films and predictions on which the threshold of a second set of figures is chosen; None for no
+    on_validation: films and predictions on which the threshold of a second set of figures is chosen; None for no
       such set. On the validation split, it is chosen there.
     near_duplicates: bool (N,), the films that resemble a training film; None where it is not known.
     chosen_films: ids of films for a figure of their own.
@@ -171,8 +85,8 @@ def evaluate(
   if not devices.is_main_process():
     return
   if origin.split == "validation":
-    validation = films, predictions
-  chosen = choose_threshold(*validation, "validation") if validation else None
+    on_validation = films, predictions
+  chosen = choose_threshold(*on_validation, "validation") if on_validation else None
   assessment = assess(films, predictions, chosen, near_duplicates)
   assessment.summary.update({"robustness": None, "shortcuts": None, **(changed or {})})
   results.write(folder, films, predictions, assessment, origin, chosen_films)

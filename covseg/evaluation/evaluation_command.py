@@ -14,14 +14,15 @@ from ml_collections import ConfigDict
 from configs import default
 from covseg.evaluation import changed_films, evaluate, near_duplicates, predictions, results, robustness, shortcuts
 from covseg.evaluation.assessment import Origin
-from covseg.evaluation.evaluate import Evaluator
+from covseg.evaluation.evaluator import Evaluator
 from covseg.runtime import compilation, devices
 from covseg.runtime.command_line import UsageError
 from covseg.trained import trained_model
 from covseg.trained.trained_model import TrainedModel
 from covseg.workdir import Workdir
 from input_pipeline import datasets
-from input_pipeline.films import FilmReader, Films, load_films, resize_image
+from input_pipeline.films import FilmReader, Films, load_films
+from input_pipeline.scaling import resize_image
 
 
 @dataclasses.dataclass(frozen=True)

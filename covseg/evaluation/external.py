@@ -187,7 +187,7 @@ def _rows(path: pathlib.Path) -> list[dict[str, str]]:
   """The lines of a CSV file, without empty ones.
 
   Raises:
-    ValueError: it is none, has no line, or two columns of one name.
+    ValueError: it is no CSV file, has no line, or two columns of one name.
   """
   try:
     header, *lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""))) or [[]]

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from input_pipeline import pixels
-from input_pipeline.films import Films, resize_mask
+from input_pipeline.films import Films
 from input_pipeline.pixels import Picture
+from input_pipeline.scaling import resize_mask
 from input_pipeline.wording import first_of
 
 logger = logging.getLogger(__name__)

@@ -72,7 +72,7 @@ def _text(film: Image.Image, size: float, rng: np.random.Generator) -> Image.Ima
   return written
 
 
-# Name, unit, severities from mild to strong, function.
+# {name: (unit, severities, function)}.
 CHANGES: dict[str, tuple[str, tuple[float, ...], Change]] = {
   "noise": ("levels", (3, 8, 15), _noise),
   "shot_noise": ("photons", (1000, 250, 60), _shot_noise),

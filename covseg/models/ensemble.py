@@ -27,7 +27,7 @@ class Ensemble(nn.Module):
   image_sizes: tuple[int, ...]
 
   def __call__(self, images: jax.Array, train: bool) -> Logits:
-    """Logits {head: (B, H, W, 1)}, "presence" (B, 1, 1, 1), of images (B, H, W, 1) in [0, 1].
+    """Logits of images (B, H, W, 1) in [0, 1], shaped as `blocks.Heads` returns them.
 
     Raises:
       ValueError: it is to be trained.
@@ -37,7 +37,7 @@ class Ensemble(nn.Module):
     return mean(self._of_network(i, images) for i in range(len(self.networks)))
 
   def of_both(self, images: jax.Array, mirrored: jax.Array) -> Logits:
-    """Logits {head: (B, H, W, 1)} of films, from images of them and mirror images, both (B, H, W, 1)."""
+    """Logits of films, from images of them and mirror images, both (B, H, W, 1); shaped as of one network."""
     found = [of_pairs(lambda x: self._of_network(0, x), images, mirrored)]
     for i in range(1, len(self.networks)):
       found.append(self._of_network(i, images) if i % 2 else _mirror(self._of_network(i, mirrored)))
@@ -61,7 +61,7 @@ def mean(predictions: Iterable[Logits]) -> Logits:
 
 
 def of_pairs(network: Callable[[jax.Array], Logits], images: jax.Array, mirrored: jax.Array) -> Logits:
-  """Logits {head: float32 (B, H, W, 1)} of films, the mean of what a network says of images and of mirror images.
+  """Logits of films, the mean of a network's for images and for mirror images; shaped as the network's.
 
   Heads of films are of the images alone. The network sees both in one batch, so that it is compiled once.
 

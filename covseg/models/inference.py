@@ -49,9 +49,9 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     config: `config.eval`. flip: average over the films and their mirror images; of an `Ensemble`, the first network
       sees both, the others one each. match_levels: part of the way that the grey levels of mirror images are moved,
       see `levels.match`. lung_only: infection is no likelier than lung. own_threshold: after that, logits are
-      moved so that the film's own threshold, see `thresholds.of_films`, lies at 0. least_presence: in films of which
-      the presence head says with a smaller probability that they have an infection, it is no likelier than that.
-      least_involvement: the same by the involvement head, of the lung that is likelier to be infected.
+      moved so that the film's own threshold, see `thresholds.of_films`, lies at 0. least_presence: where the
+      presence head's probability is below it, infection is no likelier than that. least_involvement: the same by the
+      involvement head, of the lung that is likelier to be infected.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
   """
@@ -74,7 +74,7 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
 
 
 def _of_both(model: nn.Module, variables: Any, images: jax.Array, mirrored: jax.Array) -> dict[str, jax.Array]:
-  """Logits {head: (B, H, W, 1)} of films, from images of them and mirror images, both (B, H, W, 1)."""
+  """Logits of films, from images of them and mirror images, both (B, H, W, 1); shaped as the network's."""
   if isinstance(model, ensemble.Ensemble):
     return model.apply(variables, images, mirrored, method=model.of_both)
   return ensemble.of_pairs(lambda x: model.apply(variables, x, train=False), images, mirrored)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from covseg.prediction import chest_pattern
-from input_pipeline.films import resize_image
+from input_pipeline.scaling import resize_image
 from input_pipeline.turns import UPRIGHT, Turn
 
 # A film is turned when it looks that much more like a chest film then. Of the 4,660 films of COVID-QU-Ex for

@@ -30,7 +30,7 @@ def released() -> list[str]:
 
 
 def save(path: pathlib.Path, config: ConfigDict, variables: dict[str, Any], step: int) -> None:
-  """Writes a trained model into a file."""
+  """Writes a trained model into a file. Fields that name files of this machine are reset."""
   tensors = {
     name: np.asarray(x, np.float16 if x.ndim > 1 else np.float32)
     for name, x in flax.traverse_util.flatten_dict(variables, sep="/").items()

@@ -69,8 +69,9 @@ def create_optimizer(config: ConfigDict, steps_per_epoch: int = 1, num_epochs: i
   """Optimizer of `config.optimizer`; the learning rate follows the length of training.
 
   Gradients are averaged over `accumulation_steps` batches, then clipped to a global norm of `clip_norm` (0:
-  not at all). Parameters under "encoder" learn at `encoder_factor` times the rate, and not
-  at all where that is 0. AdamW's decay spares what has one dimension: biases and the scales of norms.
+  not at all). Parameters under "encoder" learn at `encoder_factor` times the rate, and not at all where that is 0.
+  Where `only` names heads, all other parameters stay as they are. AdamW's decay spares what has one dimension: biases
+  and the scales of norms.
   """
   schedule = create_schedule(config, steps_per_epoch / config.accumulation_steps, num_epochs)
   if config.name == "adam":

@@ -13,8 +13,8 @@ from jax.experimental import multihost_utils
 def stop_on_signal() -> Iterator[Callable[[int], bool]]:
   """Gives a function of a step that tells whether SIGTERM or SIGINT has come.
 
-  Another one acts at once, but not within a second of the first: a supervisor may have told this process and the one
-  that started it, which passes it on.
+  A second one acts at once, unless it comes within a second of the first: a supervisor may signal this process and the
+  one that started it, which passes it on.
 
   Of several processes, one alone must not stop. They are told at the same step that SIGTERM has come to
   one of them, provided that they ask at every step; SIGINT acts as ever.

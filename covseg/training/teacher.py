@@ -5,7 +5,7 @@ import tensorflow_datasets as tfds
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from covseg.evaluation import evaluate
+from covseg.evaluation.evaluator import Evaluator
 from covseg.trained import trained_model
 from input_pipeline.films import FilmReader, Films, load_films
 
@@ -35,7 +35,7 @@ def soft_masks(films: Films, builder: tfds.core.DatasetBuilder, config: ConfigDi
   teacher = trained_model.load(config.loss.teacher, _FOR_SOFT_MASKS)
   reader = FilmReader(builder, "train", config.dataset, teacher.config.image_size, config.image_size, with_lungs=False)
   seen = load_films(reader)
-  evaluator = evaluate.Evaluator(teacher.config, teacher.network, mesh)
+  evaluator = Evaluator(teacher.config, teacher.network, mesh)
   predicted = evaluator.predict(teacher.variables, seen.of(seen.infected()), "teacher").probabilities
   weight = config.loss.teacher_weight
   for start in range(0, len(infected), _CHUNK):

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import itertools
 import logging
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from covseg.evaluation import evaluate, near_duplicates
+from covseg.evaluation.evaluator import Evaluator
 from covseg.evaluation.protocols import summarize
 from covseg.models import create_model, shapes_of
 from covseg.runtime import compilation, devices
@@ -106,7 +106,7 @@ def _evaluate(run: Run, best: TrainState, readers: dict[str, FilmReader], valida
   duplicates = near_duplicates.read(readers[split].builder, films.ids, split)
   evaluate.evaluate_model(
     trained,
-    evaluate.Evaluator(config, run.model, run.mesh),
+    Evaluator(config, run.model, run.mesh),
     films,
     split,
     run.workdir.evaluation(split),
@@ -180,7 +180,7 @@ def _train(
   first_epoch = (first_step - len(losses)) // num_steps
   if first_step:
     logger.info("Going on from step %d, in epoch %d.", first_step, first_epoch + 1)
-  evaluator = evaluate.Evaluator(config, run.model, run.mesh)
+  evaluator = Evaluator(config, run.model, run.mesh)
   validation = validation.of(validation.infected())
 
   with RunLog(run.workdir, config, num_steps, first_epoch, first_step) as log:
@@ -189,14 +189,12 @@ def _train(
       state = _train_epoch(take_steps, state, losses, num_steps, last_step, log, stop_asked)
       _check_finite(run, checkpoints, state, losses, epoch, num_steps)
       step = int(state.step)
-      if not stop_asked(step):
-        counts = evaluator.count_pixels(state.variables(), validation)
-        counts = list(itertools.takewhile(lambda _, step=step: not stop_asked(step), counts))
-      if stop_asked(step):
+      counts = _validate(evaluator, state, validation, stop_asked)
+      if counts is None:
         if losses:
           checkpoints.save(state, epoch_losses=losses)
         break
-      means = summarize(np.stack(counts))["per_image"]
+      means = summarize(counts)["per_image"]
       log.epoch(
         epoch,
         step,
@@ -210,6 +208,19 @@ def _train(
         log.samples(evaluator.samples(state.variables(), validation), step)
       losses = []
   return state
+
+
+def _validate(
+  evaluator: Evaluator, state: TrainState, validation: Films, stop_asked: Callable[[int], bool]
+) -> np.ndarray | None:
+  """Counts of each film, int32 (N, 4); None if a stop is asked for before the end."""
+  step, found = int(state.step), []
+  counts = evaluator.count_pixels(state.variables(), validation)
+  while not stop_asked(step):
+    if len(found) == len(validation):
+      return np.stack(found)
+    found.append(next(counts))
+  return None
 
 
 def _check_finite(

@@ -15,9 +15,7 @@ from covseg.training.losses import create_loss
 from covseg.training.train_state import TrainState
 from input_pipeline.augmentation import augment
 
-# {"image": uint8 (B, H, W), "mask": bool (B, H, W)}, "lung_mask" for a lung head, and perhaps "opacity", bool (B,). A
-# soft mask is uint8, 255 for 1.
-Batch = dict[str, jax.Array]
+Batch = dict[str, jax.Array]  # `input_pipeline.batches.Batch` on the device.
 Update = Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]
 
 MASKS = {"infection": "mask", "lung": "lung_mask"}  # Of each head that segments, in a batch.
@@ -76,7 +74,7 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
       outputs, updated = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         images,
-        train=not config.optimizer.only,  # What stays as it is has batch norm's statistics, too.
+        train=not config.optimizer.only,  # Where heads alone learn, the statistics of batch norm stay, too.
         mutable=["batch_stats"],
         rngs={"dropout": dropout_key},
       )

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covseg.evaluation import evaluate, evaluation_command
+from covseg.evaluation import evaluation_command
 from covseg.evaluation.evaluation_command import Request, run
+from covseg.evaluation.evaluator import Evaluator
 from covseg.runtime import devices
 from covseg.trained import model_files, trained_model
 from covseg.workdir import Workdir
@@ -48,7 +49,7 @@ def test_another_systems_masks_are_judged_by_the_same_code(whole_run, tmp_path):
   films = load_films(FilmReader(datasets.prepare(config), "test", config, trained.config.image_size, 256))
   masks = tmp_path / "masks"
   masks.mkdir()
-  evaluator = evaluate.Evaluator(trained.config, trained.network, devices.create_mesh(1))
+  evaluator = Evaluator(trained.config, trained.network, devices.create_mesh(1))
   predicted = evaluator.predict(trained.variables, films).masks
   assert len({mask.sum() for mask in predicted}) == len(films)  # So that exchanged masks would be noticed.
   for film_id, mask in zip(films.ids, predicted, strict=True):
@@ -124,7 +125,7 @@ def test_what_cannot_work_or_has_no_effect_is_refused_before_anything_is_read(fi
 
 def test_a_folder_that_cannot_be_written_is_told_of_before_the_work(whole_run, tmp_path, monkeypatch):
   (tmp_path / "file").write_text("")
-  monkeypatch.setattr(evaluate.Evaluator, "predict", lambda *_: pytest.fail("predicted"))
+  monkeypatch.setattr(Evaluator, "predict", lambda *_: pytest.fail("predicted"))
   with pytest.raises(OSError, match="Not a directory"):
     run(Request("test", model=str(whole_run), output=str(tmp_path / "file" / "out")))
 

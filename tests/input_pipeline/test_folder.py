@@ -9,7 +9,8 @@ from PIL import Image
 from configs import default
 from covseg.prediction.reading import film_files
 from input_pipeline import datasets
-from input_pipeline.films import FilmReader, Films, load_films, resize_mask
+from input_pipeline.films import FilmReader, Films, load_films
+from input_pipeline.scaling import resize_mask
 from tests.film_makers import dicom, film, picture
 
 

@@ -9,7 +9,7 @@ import pytest
 import sklearn.decomposition
 from PIL import Image
 
-from covseg.prediction import frontal
+from covseg.prediction import fit_frontal, frontal
 from input_pipeline.cxr_phantom import phantom
 
 
@@ -17,9 +17,9 @@ def test_distances_are_those_of_probabilistic_principal_components():
   rng = np.random.default_rng(0)
   films = rng.integers(0, 256, (600, 16, 16), dtype=np.uint8)
   lungs = rng.random((600, 16, 16)) < 0.3
-  model = frontal.fit(films, lungs)
-  features = np.stack([frontal._features(*pair) for pair in zip(films, lungs, strict=True)])
-  found = frontal._squared_distances(model, features)
+  model = fit_frontal.fit(films, lungs)
+  features = np.stack([frontal.features(*pair) for pair in zip(films, lungs, strict=True)])
+  found = frontal.squared_distances(model, features)
   expected = sklearn.decomposition.PCA(48, svd_solver="full").fit(features).score_samples(features)
   expected = -2 * expected  # Up to a constant, and to N / (N - 1) in the variances.
   np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=2e-2 * found.std())

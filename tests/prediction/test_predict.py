@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import covseg
-from covseg.prediction import predict, predictor
+from covseg.prediction import pipeline, predict, predictor
 from covseg.prediction.predict import Wanted
 from covseg.prediction.reading import film_files
 from tests.conftest import ROOT
@@ -116,7 +116,7 @@ def test_a_run_goes_on_where_it_stopped(whole_run, tmp_path, monkeypatch):
   films = _write(tmp_path / "films", _FILMS)
   _, expected = _run(whole_run, tmp_path, films, output="whole")
   finished = []
-  line = predict.predictions_table.line
+  line = pipeline.predictions_table.line
 
   def killed(name, *arguments):
     finished.append(name)
@@ -124,7 +124,7 @@ def test_a_run_goes_on_where_it_stopped(whole_run, tmp_path, monkeypatch):
       raise KeyboardInterrupt
     return line(name, *arguments)
 
-  monkeypatch.setattr(predict.predictions_table, "line", killed)
+  monkeypatch.setattr(pipeline.predictions_table, "line", killed)
   with pytest.raises(KeyboardInterrupt):
     _run(whole_run, tmp_path, films)
   monkeypatch.undo()
@@ -134,7 +134,7 @@ def test_a_run_goes_on_where_it_stopped(whole_run, tmp_path, monkeypatch):
 
   done_again = []
   monkeypatch.setattr(
-    predict.predictions_table,
+    pipeline.predictions_table,
     "line",
     lambda name, *rest: done_again.append(name) or line(name, *rest),
   )
@@ -202,7 +202,7 @@ def test_masks_belong_to_the_line_of_their_film_whatever_ran_before(whole_run, t
   _, before = _run(whole_run, tmp_path, films)
   mask = tmp_path / "out" / "masks" / "0.png"
   expected = mask.read_bytes()
-  _, low = _run(whole_run, tmp_path, films, resume=True, changes=["eval.threshold=0.01"])
+  _, low = _run(whole_run, tmp_path, films, resume=True, changes=("eval.threshold=0.01",))
   assert low != before and mask.read_bytes() != expected
   assert _run(whole_run, tmp_path, films, resume=True) == (0, before)
   assert mask.read_bytes() == expected
@@ -420,7 +420,7 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_many_films_take_no_more_memory_than_few(whole_run, tmp_path):
   peaks = []
   for count in (30, 300):  # Each in a process of its own: a peak is of the whole life of a process.
-    films = _write(tmp_path / f"films{count}", {f"{i:03}.png": _FILMS["0.png"] for i in range(count)})
+    films = _write(tmp_path / f"films{count}", {f"{i:03}.png": picture(film(256)) for i in range(count)})
     command = [sys.executable, "-c", _PEAK, films, str(whole_run), str(tmp_path / f"out{count}")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     peaks.append(int(done.stdout.split()[-1]))
@@ -493,7 +493,9 @@ def test_files_of_others_where_results_would_lie_are_not_overwritten(whole_run, 
 def test_a_run_into_the_folder_of_its_films_goes_on_after_a_kill(whole_run, tmp_path, monkeypatch):
   films = _write(tmp_path / "films", _FILMS)
   with monkeypatch.context() as patch:
-    patch.setattr(predict.predictions_table.Journal, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    patch.setattr(
+      pipeline.predictions_table.Journal, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
       predict.run([films], str(whole_run), films, Wanted())
   assert (tmp_path / "films" / "masks" / "0.png").exists()

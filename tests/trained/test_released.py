@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from covseg.evaluation.evaluate import Evaluator
+from covseg.evaluation.evaluator import Evaluator
 from covseg.evaluation.protocols import summarize
 from covseg.runtime import devices
 from covseg.trained import DEFAULT_MODEL, model_files, trained_model

@@ -53,7 +53,7 @@ def test_pixels_of_the_mask_stay_above_half_whatever_a_certain_teacher_predicts(
   films = load_films(reader)
   infected = films.masks[films.infected()]
   wrong = Predictions(~infected, (~infected).astype(np.float16))
-  monkeypatch.setattr(teacher.evaluate.Evaluator, "predict", lambda *_: wrong)
+  monkeypatch.setattr(teacher.Evaluator, "predict", lambda *_: wrong)
   tiny_config.loss.teacher = str(whole_run)
   soft = teacher.soft_masks(films, reader.builder, tiny_config, devices.create_mesh(4))
   assert ((soft / 255 > 0.5) == films.masks).all()

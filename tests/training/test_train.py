@@ -18,7 +18,8 @@ import sklearn.metrics
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
-from covseg.evaluation import evaluate, protocols
+from covseg.evaluation import protocols
+from covseg.evaluation.evaluator import Evaluator
 from covseg.models import create_model
 from covseg.runtime import devices
 from covseg.trained import trained_model
@@ -30,7 +31,8 @@ from covseg.training.train_state import TrainState, create_train_state
 from covseg.training.train_step import create_train_step
 from covseg.workdir import Workdir
 from input_pipeline import datasets
-from input_pipeline.films import Films, resize_image
+from input_pipeline.films import Films
+from input_pipeline.scaling import resize_image
 from tests.conftest import ROOT
 
 
@@ -138,7 +140,7 @@ def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
   )
   variables = jax.jit(lambda: model.init(jax.random.key(1), np.zeros((1, 32, 32, 1)), train=False))()
   tiny_config.eval.batch_size = 2
-  evaluator = evaluate.Evaluator(tiny_config, model, devices.create_mesh(2))
+  evaluator = Evaluator(tiny_config, model, devices.create_mesh(2))
   counts = np.stack(list(evaluator.count_pixels(variables, films)))
   assert counts.shape == (5, 4)
   apply = jax.jit(lambda images: model.apply(variables, images, train=False)["infection"])

@@ -18,7 +18,7 @@ class Radiograph:
   """One film as a file holds it.
 
   Attributes:
-    pixels: uint8 (H, W), grey, bone white, as they are stored; of TIFF, upright.
+    pixels: uint8 (H, W), grey, bone white, as they are stored.
     turn: what brings the stored pixels upright, as far as the file tells.
     remarks: what is unusual or doubtful about the file.
     is_dicom: whether the file is DICOM.
