@@ -9,7 +9,7 @@ that had other work, too; what it reaches is in covseg/trained/released/best.md.
 
 from ml_collections import ConfigDict
 
-from configs import best_stage2
+from configs import best_stage2, default
 
 # Probability and strength; equalisation, shot noise, frames and text are left to evaluation.
 _CHANGES = {
@@ -39,7 +39,6 @@ def get_config() -> ConfigDict:
   config.optimizer.encoder_factor = 1.0
   config.optimizer.learning_rate = 2e-3
   config.optimizer.ema_decay = 0.98
-  for name, (probability, strength) in _CHANGES.items():
-    config.augment[name] = ConfigDict({"probability": probability, "strength": strength})
+  default.set_augmentation(config, _CHANGES)
   config.eval.least_presence = 0.0
   return config

@@ -10,7 +10,7 @@ it falls to validation Dice 0.766; the mean of its weights, of those it started 
 
 from ml_collections import ConfigDict
 
-from configs import best_involvement
+from configs import best_involvement, default
 
 # Probability and strength; equalisation, shot noise, frames and text are left to evaluation.
 _CHANGES = {
@@ -40,6 +40,5 @@ def get_config() -> ConfigDict:
   config.optimizer.learning_rate = 4e-4
   config.optimizer.warmup_epochs = 0.5
   config.optimizer.ema_decay = 0.99
-  for name, (probability, strength) in _CHANGES.items():
-    config.augment[name] = ConfigDict({"probability": probability, "strength": strength})
+  default.set_augmentation(config, _CHANGES)
   return config

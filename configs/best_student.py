@@ -9,7 +9,7 @@ other work, from the mean of three networks, taught by two (D of docs/earlier_tr
 
 from ml_collections import ConfigDict
 
-from configs import best_robust
+from configs import best_robust, default
 
 # Probability and strength; equalisation, shot noise, frames and text are left to evaluation.
 _CHANGES = {
@@ -36,6 +36,5 @@ def get_config() -> ConfigDict:
   config.dataset.negative_share = 0.15
   config.loss.teacher = "runs/best_robust"
   config.optimizer.learning_rate = 3e-4
-  for name, (probability, strength) in _CHANGES.items():
-    config.augment[name] = ConfigDict({"probability": probability, "strength": strength})
+  default.set_augmentation(config, _CHANGES)
   return config

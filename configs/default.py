@@ -3,6 +3,8 @@
 A field is overridden on the command line, as in --config.model.base_features=16.
 """
 
+from collections.abc import Mapping
+
 from ml_collections import ConfigDict
 
 
@@ -190,3 +192,9 @@ def get_config() -> ConfigDict:
   evaluation.threshold = 0.5
 
   return config.lock()
+
+
+def set_augmentation(config: ConfigDict, changes: Mapping[str, tuple[float, float]]) -> None:
+  """Sets {transform: (probability, strength)} of `config.augment`."""
+  for name, (probability, strength) in changes.items():
+    config.augment[name].update(probability=probability, strength=strength)

@@ -11,7 +11,7 @@ ended in epoch 65, after 9 min on a GPU that seven runs shared. An epoch takes a
 
 from ml_collections import ConfigDict
 
-from configs import fast
+from configs import default, fast
 
 # Probability and strength; equalisation, shot noise, frames and text are left to evaluation.
 _CHANGES = {
@@ -40,6 +40,5 @@ def get_config() -> ConfigDict:
   config.num_epochs = 70
   config.model.heads = ("infection", "lung", "involvement")
   config.optimizer.ema_decay = 0.997
-  for name, (probability, strength) in _CHANGES.items():
-    config.augment[name] = ConfigDict({"probability": probability, "strength": strength})
+  default.set_augmentation(config, _CHANGES)
   return config

@@ -7,6 +7,7 @@ import sys
 
 from covseg.commands import COMMANDS
 from covseg.runtime import command_line
+from input_pipeline.wording import did_you_mean
 
 
 def main() -> int | None:
@@ -17,7 +18,7 @@ def main() -> int | None:
   parser.add_argument("command", metavar="COMMAND", help="one of those below; each has --help")
   name = parser.parse_args(sys.argv[1:2]).command
   if name not in COMMANDS:
-    parser.error(f"there is no command {name!r}{command_line.did_you_mean(name, COMMANDS)}")
+    parser.error(f"there is no command {name!r}{did_you_mean(name, COMMANDS)}")
   command = importlib.import_module(f"covseg.commands.{name.replace('-', '_')}")
   parser = argparse.ArgumentParser(prog=f"python -m covseg {name}", description=f"{COMMANDS[name]}.")
   command.add_arguments(parser)

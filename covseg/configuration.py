@@ -9,7 +9,8 @@ import flax
 from ml_collections import ConfigDict
 
 from configs import default
-from covseg.runtime.command_line import UsageError, did_you_mean
+from covseg.runtime.command_line import UsageError
+from input_pipeline.wording import did_you_mean
 
 # Fields that may change between the start of a run and its resumption: they say where things are, or how they
 # are measured, but do not change what is trained. So may num_epochs where the rate is constant.

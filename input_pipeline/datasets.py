@@ -1,6 +1,5 @@
 """Dataset builders by name, prepared on disk: `covid_qu_ex`, `cxr_phantom`, `folder`, or a user's own."""
 
-import difflib
 import hashlib
 import importlib
 import inspect
@@ -15,6 +14,7 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
 from input_pipeline.locking import only_process
+from input_pipeline.wording import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,8 @@ def _create_builder(config: ConfigDict) -> tfds.core.DatasetBuilder:
   is_of_folder = hasattr(builder_class, "config_of")  # The records depend on the folder.
   cohorts = ["covid", "all"] if is_of_folder else list(builder_class.builder_configs)
   if cohorts and config.cohort not in cohorts:
-    raise ValueError(f"dataset.cohort={config.cohort!r}: {config.name} has {', '.join(cohorts)}.")
+    hint = did_you_mean(config.cohort, cohorts)
+    raise ValueError(f"dataset.cohort={config.cohort!r}: {config.name} has {', '.join(cohorts)}{hint}.")
   name = config.cohort if cohorts else None
   if is_of_folder:
     name = builder_class.config_of(config.cohort, _manual_dir(builder_class, config))
@@ -170,11 +171,9 @@ def _builder_class(name: str) -> type[tfds.core.DatasetBuilder]:
   except ModuleNotFoundError as error:
     if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
       raise
-    near = difflib.get_close_matches(name, _SHIPPED, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ValueError(
-      f"dataset.name={name!r} is not known{hint}. It is {', '.join(_SHIPPED)}, or the name of a Python "
-      "module that defines one TFDS builder, in this folder or installed."
+      f"dataset.name={name!r} is not known{did_you_mean(name, _SHIPPED)}. It is {', '.join(_SHIPPED)}, or the name of "
+      "a Python module that defines one TFDS builder, in this folder or installed."
     ) from error
   classes = [
     value

@@ -32,7 +32,7 @@ class Films:
     lung_masks: bool (N, H, W), True in the lungs; None where the dataset has none.
     ids: N names.
     labels: N names of classes; all empty where the dataset has none.
-    opacities: bool (N,), whether the class of each is one of `dataset.opacities`; None where that is not asked.
+    has_opacity: bool (N,), whether the class of each is one of `dataset.opacities`; None where that names none.
   """
 
   images: np.ndarray
@@ -40,21 +40,21 @@ class Films:
   lung_masks: np.ndarray | None
   ids: list[str]
   labels: list[str]
-  opacities: np.ndarray | None = None
+  has_opacity: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.images)
 
   def as_batch(self) -> dict[str, np.ndarray]:
     """{"image": images, "mask": masks}, and "lung_mask" and "opacity" where there are some."""
-    batch = {"image": self.images, "mask": self.masks, "lung_mask": self.lung_masks, "opacity": self.opacities}
+    batch = {"image": self.images, "mask": self.masks, "lung_mask": self.lung_masks, "opacity": self.has_opacity}
     return {name: array for name, array in batch.items() if array is not None}
 
   def of(self, chosen: np.ndarray) -> "Films":
     """The films of these indices, int (M,)."""
-    lungs, opacities = (None if array is None else array[chosen] for array in (self.lung_masks, self.opacities))
+    lungs, has_opacity = (None if array is None else array[chosen] for array in (self.lung_masks, self.has_opacity))
     ids, labels = ([values[i] for i in chosen] for values in (self.ids, self.labels))
-    return Films(self.images[chosen], self.masks[chosen], lungs, ids, labels, opacities)
+    return Films(self.images[chosen], self.masks[chosen], lungs, ids, labels, has_opacity)
 
   def infected(self) -> np.ndarray:
     """Indices of the films with an infection, int (M,)."""
@@ -83,7 +83,7 @@ class FilmReader:
     image_size: int,
     mask_size: int | None = None,
     with_lungs: bool = True,
-    opacities: Sequence[str] = (),
+    opacity_classes: Sequence[str] = (),
   ):
     """Opens the records.
 
@@ -96,7 +96,7 @@ class FilmReader:
       image_size: side of the images that are read, in pixels. Others are scaled to it.
       mask_size: the same of the masks; None for `image_size`.
       with_lungs: whether masks of the lungs are read, where there are some.
-      opacities: classes of which each film is told whether it is of one; none: nothing is told.
+      opacity_classes: names of classes; `Film.opacity` tells whether a film is of one of them, and is None without any.
 
     Raises:
       FileNotFoundError: there is no such list.
@@ -119,8 +119,8 @@ class FilmReader:
         )
     has_labels = "label" in self._features and isinstance(self._features["label"], tfds.features.ClassLabel)
     self._classes = self._features["label"].names if has_labels else []
-    self.opacities = opacities
-    for name in opacities:
+    self.opacity_classes = opacity_classes
+    for name in opacity_classes:
       if name not in self._classes:
         classes = ", ".join(self._classes) or "none"
         raise ValueError(f"dataset.opacities names the class {name!r}; {builder.info.full_name} has {classes}.")
@@ -166,7 +166,7 @@ class FilmReader:
       self._notes["has a mask of another shape, which is scaled to it"].add(film_id)
     infection, *rest = (resize_mask(mask, self.mask_size) for mask in masks)
     lungs = rest[0] if rest else None
-    opacity = label in self.opacities if self.opacities else None
+    opacity = label in self.opacity_classes if self.opacity_classes else None
     return Film(resize_image(image, self.image_size), infection, lungs, film_id, label, opacity)
 
   def report_notes(self) -> None:
@@ -235,7 +235,7 @@ def start_loading(reader: FilmReader, order: Iterable[int]) -> tuple[Films, list
   images = np.empty((len(reader), reader.image_size, reader.image_size), np.uint8)
   masks = np.empty((len(reader), reader.mask_size, reader.mask_size), bool)
   lung_masks = np.empty_like(masks) if reader.has_lung_masks else None
-  opacities = np.empty(len(reader), bool) if reader.opacities else None
+  has_opacity = np.empty(len(reader), bool) if reader.opacity_classes else None
   ids, labels = [""] * len(reader), [""] * len(reader)
 
   def load(i: int) -> None:
@@ -243,13 +243,13 @@ def start_loading(reader: FilmReader, order: Iterable[int]) -> tuple[Films, list
     images[i], masks[i], ids[i], labels[i] = film.image, film.mask, film.id, film.label
     if lung_masks is not None:
       lung_masks[i] = film.lung_mask
-    if opacities is not None:
-      opacities[i] = film.opacity
+    if has_opacity is not None:
+      has_opacity[i] = film.opacity
 
   threads = concurrent.futures.ThreadPoolExecutor()
   readings = [threads.submit(load, i) for i in order]
   threads.shutdown(wait=False)  # What was submitted is still read.
-  return Films(images, masks, lung_masks, ids, labels, opacities), readings
+  return Films(images, masks, lung_masks, ids, labels, has_opacity), readings
 
 
 def _picture(value: bytes | np.ndarray, name: str) -> Picture:

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 
-from input_pipeline.dicom import file, film
+from input_pipeline.dicom import file as dicom_file
+from input_pipeline.dicom import film as dicom_film
 from input_pipeline.grey_levels import of_channels, white_of
 from input_pipeline.limits import MAX_PIXELS, RefusedFilm, room_for
 from input_pipeline.turns import EXIF_TURNS, UPRIGHT, Turn
@@ -55,7 +56,7 @@ class Picture:
 
 def is_picture(start: bytes) -> bool:
   """Whether a file that begins like this, with 132 bytes or more, is one that is read here."""
-  return file.is_dicom(start) or _is_plain(start)
+  return dicom_file.is_dicom(start) or _is_plain(start)
 
 
 def _is_plain(start: bytes) -> bool:
@@ -71,8 +72,8 @@ def decode(content: bytes) -> Picture:
     RefusedFilm: it is whole, but not read here.
     ValueError: it is damaged or no picture; the message goes on after the file's name.
   """
-  if file.is_dicom(content):
-    values, turn, remarks = film.decode(content)
+  if dicom_file.is_dicom(content):
+    values, turn, remarks = dicom_film.decode(content)
     return Picture(values, turn, remarks, is_dicom=True)
   if not _is_plain(content):
     raise ValueError("is no PNG, JPEG, TIFF, BMP, WebP, GIF or DICOM file")

@@ -90,7 +90,7 @@ def _figures(scores: np.ndarray, is_positive: np.ndarray) -> dict[str, Any]:
   bound = np.quantile(scores[is_positive], 1 - _SENSITIVITY, method="lower")
   return {
     "films": len(scores),
-    "auc": round(float(statistics.auc(scores, is_positive)(np.ones((1, len(scores))))[0]), 4),
+    "auc": round(statistics.auc_of(scores, is_positive), 4),
     "specificity_at_95_sensitivity": round(float((scores[~is_positive] < bound).mean()), 4),
   }
 

@@ -48,15 +48,10 @@ def figures(scores: Scores, labels: Sequence[str]) -> Figures:
     "dice": _mean(metrics.dice(counts.T[infected])),
     "sensitivity": _mean(marked[infected]),
     "specificity": _mean(~marked[~infected]),
-    **{f"{name}_auc": _auc(values, infected) for name, values in ranked.items()},
+    **{f"{name}_auc": statistics.auc_of(values, infected) for name, values in ranked.items()},
     **{f"marked_{name}": _mean(marked[films]) for name, films in of_class.items()},
   }
 
 
 def _mean(values: np.ndarray) -> float | None:
   return float(values.mean()) if len(values) else None
-
-
-def _auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
-  found = float(statistics.auc(scores, positive)(np.ones((1, len(scores))))[0])
-  return None if np.isnan(found) else found

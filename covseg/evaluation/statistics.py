@@ -63,6 +63,11 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], np.n
   return statistic
 
 
+def auc_of(scores: np.ndarray, positive: np.ndarray) -> float | None:
+  """`auc` of all films; None where it is undefined."""
+  return _number(auc(scores, positive)(np.ones((1, len(scores))))[0])
+
+
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
   """Spearman's rank correlation, ties at their mean rank.
 

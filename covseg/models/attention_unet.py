@@ -20,9 +20,9 @@ class AttentionUNet(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  base_features: int = 32
-  heads: tuple[str, ...] = ("infection",)
-  dtype: str = "float32"
+  base_features: int
+  heads: tuple[str, ...]
+  dtype: str
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:

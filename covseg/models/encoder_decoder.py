@@ -20,11 +20,11 @@ class EncoderDecoder(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  encoder: str = "resnet34"
-  decoder: str = "unet"
-  decoder_features: tuple[int, ...] = (256, 128, 64, 32, 16)
-  heads: tuple[str, ...] = ("infection",)
-  dtype: str = "float32"
+  encoder: str
+  decoder: str
+  decoder_features: tuple[int, ...]
+  heads: tuple[str, ...]
+  dtype: str
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:

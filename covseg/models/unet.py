@@ -19,10 +19,10 @@ class UNet(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  base_features: int = 32
-  norm: str = "batch"
-  heads: tuple[str, ...] = ("infection",)
-  dtype: str = "float32"
+  base_features: int
+  norm: str
+  heads: tuple[str, ...]
+  dtype: str
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:

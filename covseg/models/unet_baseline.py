@@ -22,10 +22,10 @@ class UNetBaseline(nn.Module):
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
-  base_features: int = 64
-  dropout: float = 0.5
-  heads: tuple[str, ...] = ("infection",)
-  dtype: str = "float32"
+  base_features: int
+  dropout: float
+  heads: tuple[str, ...]
+  dtype: str
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:

@@ -1,15 +1,14 @@
 """What the commands share at their edge: logging, and errors in plain words."""
 
 import contextlib
-import difflib
 import logging
 import os
 import pathlib
 import platform
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from typing import NoReturn
 
 import absl.logging
 
@@ -86,9 +85,3 @@ def _in_plain_words(error: Exception, kinds: tuple[type[Exception], ...]) -> str
 def _exit(paragraph: str, status: int) -> NoReturn:
   print(textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
   sys.exit(status)
-
-
-def did_you_mean(name: Any, known: Iterable[str]) -> str:
-  """ " (did you mean ...?)" of the closest of the known names; empty where none is close."""
-  near = difflib.get_close_matches(str(name), known, n=1)
-  return f" (did you mean {near[0]!r}?)" if near else ""

@@ -14,8 +14,9 @@ from safetensors.numpy import load_file
 from covseg.models import shapes_of
 from covseg.models.encoders import ENCODERS
 from covseg.models.encoders.layers import grey_kernel
-from covseg.runtime.command_line import UsageError, did_you_mean
+from covseg.runtime.command_line import UsageError
 from covseg.trained import encoder_weights
+from input_pipeline.wording import did_you_mean
 
 # Names in PyTorch of what Flax calls otherwise.
 _LEAVES = {

@@ -64,7 +64,7 @@ def create_take_steps(
   batch = {"image": blank.astype(np.uint8), "mask": blank.astype(np.uint8) if config.loss.teacher else blank}
   if reader.has_lung_masks:
     batch["lung_mask"] = blank
-  if reader.opacities:
+  if reader.opacity_classes:
     batch["opacity"] = blank[:, 0, 0]
   lowered = train_step.lower(like, devices.split_over_batch(mesh, batch))
   if config.loss.teacher:

@@ -5,9 +5,9 @@ Each takes logits, float32 (B, H, W, 1), and masks, float32 (B, H, W, 1) of 0 an
 and any logits.
 """
 
-import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -168,50 +168,52 @@ def check(config: ConfigDict, heads: Sequence[str]) -> None:
   check_effects(config, "loss.", {"name", *used}, by)
 
 
-Outputs = Mapping[str, jax.Array]
+def network_loss(
+  config: ConfigDict,
+  outputs: Mapping[str, Any],
+  masks: Mapping[str, jax.Array],
+  had_infection: jax.Array,
+  opacity: jax.Array | None = None,
+) -> jax.Array:
+  """Loss of each film, float32 (B,): of the infection, plus those of the other heads with their weights.
 
+  Where there is a head "presence", or it is known which films have opacities, films without infection teach no pixels
+  of it. Where the network has auxiliary outputs (deep supervision), it is the mean over them and the main one.
 
-def create_loss(config: ConfigDict) -> Callable[..., jax.Array]:
-  """Function of a network's outputs, the masks of its heads, {head: float32 (B, H, W, 1)}, whether films had an
-  infection before they were augmented, bool (B,), and whether those without have opacities, bool (B,), or None.
-
-  It returns `config.name`'s loss of the infection, plus `config.lung_weight` times the binary cross-entropy of the
-  lungs where there is a head for them: float32 (B,). Where there is a head "presence", or it is known which others have
-  opacities, films without infection teach no pixels of it. The losses of the heads "presence" and "involvement" are
-  added with their weights. Where the network has auxiliary outputs (deep supervision), it is the mean over them and the
-  main one.
+  Args:
+    config: `config.loss`.
+    outputs: of the network.
+    masks: of the heads that segment, {head: float32 (B, H, W, 1)}.
+    had_infection: bool (B,), whether films had an infection before they were augmented.
+    opacity: bool (B,), whether those without have opacities; None where that is not known.
   """
+  supervised = [outputs, *outputs.get("auxiliary", ())]
+  return sum(_of_output(config, one, masks, had_infection, opacity) for one in supervised) / len(supervised)
+
+
+def _of_output(
+  config: ConfigDict,
+  output: Mapping[str, jax.Array],
+  masks: Mapping[str, jax.Array],
+  had_infection: jax.Array,
+  opacity: jax.Array | None,
+) -> jax.Array:
   function = LOSSES[config.name]
   fields = {name: config[name] for name in inspect.signature(function).parameters if name in config}
-  infection_loss = functools.partial(function, **fields)
-  lung_weight, presence_weight = config.lung_weight, config.presence_weight
-  involvement_weight = config.involvement_weight
-
-  def loss_of(
-    outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array, opacity: jax.Array | None
-  ) -> jax.Array:
-    loss = infection_loss(logits=outputs["infection"], masks=masks["infection"])
-    if "presence" in outputs or opacity is not None:
-      loss *= had_infection
-    if "presence" in outputs:
-      present = (masks["infection"] > 0.5).max(axis=_PIXELS, keepdims=True)
-      loss += presence_weight * bce(logits=outputs["presence"], masks=present)
-    if "involvement" in outputs:
-      loss += involvement_weight * involvement(
-        logits=outputs["involvement"],
-        infection=masks["infection"],
-        lungs=masks["lung"],
-        had_infection=had_infection,
-        opacity=opacity,
-      )
-    if "lung" in outputs:
-      loss += lung_weight * bce(logits=outputs["lung"], masks=masks["lung"])
-    return loss
-
-  def loss(
-    outputs: Outputs, masks: Mapping[str, jax.Array], had_infection: jax.Array, opacity: jax.Array | None = None
-  ) -> jax.Array:
-    supervised = [outputs, *outputs.get("auxiliary", ())]
-    return sum(loss_of(one, masks, had_infection, opacity) for one in supervised) / len(supervised)
-
+  loss = function(logits=output["infection"], masks=masks["infection"], **fields)
+  if "presence" in output or opacity is not None:
+    loss *= had_infection
+  if "presence" in output:
+    present = (masks["infection"] > 0.5).max(axis=_PIXELS, keepdims=True)
+    loss += config.presence_weight * bce(logits=output["presence"], masks=present)
+  if "involvement" in output:
+    loss += config.involvement_weight * involvement(
+      logits=output["involvement"],
+      infection=masks["infection"],
+      lungs=masks["lung"],
+      had_infection=had_infection,
+      opacity=opacity,
+    )
+  if "lung" in output:
+    loss += config.lung_weight * bce(logits=output["lung"], masks=masks["lung"])
   return loss

@@ -135,8 +135,10 @@ def _open_splits(config: ConfigDict) -> dict[str, FilmReader]:
       # Training compares masks at the network's size, evaluation at that of the configuration.
       mask_size = config.image_size if split == "train" else config.eval.image_size
       with_lungs = has_lung_head or split != "train"
-      opacities = config.dataset.opacities if split == "train" else ()
-      readers[split] = FilmReader(builder, split, config.dataset, config.image_size, mask_size, with_lungs, opacities)
+      opacity_classes = config.dataset.opacities if split == "train" else ()
+      readers[split] = FilmReader(
+        builder, split, config.dataset, config.image_size, mask_size, with_lungs, opacity_classes
+      )
   if has_lung_head and not readers["train"].has_lung_masks:
     raise ValueError(
       f"A lung head (model.heads) takes masks of the lungs, and {builder.info.full_name} has no feature "

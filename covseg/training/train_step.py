@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from covseg.models.inference import to_network
 from covseg.runtime import compilation
-from covseg.training.losses import create_loss
+from covseg.training.losses import network_loss
 from covseg.training.train_state import TrainState
 from input_pipeline.augmentation import augment
 
@@ -59,7 +59,6 @@ def create_resident_train_steps(
 
 def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation) -> Update:
   """Function of a state and a batch: the state after one step, and the batch's mean loss, float32 ()."""
-  loss_of = create_loss(config.loss)
   heads = tuple(head for head in MASKS if head in config.model.heads)
   ema_decay = config.optimizer.ema_decay
 
@@ -78,7 +77,8 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
         mutable=["batch_stats"],
         rngs={"dropout": dropout_key},
       )
-      return loss_of(outputs, masks, had_infection, batch.get("opacity")).mean(), updated.get("batch_stats", {})
+      loss = network_loss(config.loss, outputs, masks, had_infection, batch.get("opacity"))
+      return loss.mean(), updated.get("batch_stats", {})
 
     (loss, batch_stats), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)

@@ -73,7 +73,7 @@ def test_resizing_keeps_size_mean_and_half_covered_pixels():
 
 def test_an_error_ends_the_reading_of_all_films(monkeypatch):
   class Reader:
-    image_size, mask_size, has_lung_masks, opacities, read = 8, 8, False, (), 0
+    image_size, mask_size, has_lung_masks, opacity_classes, read = 8, 8, False, (), 0
 
     def __len__(self):
       return 200

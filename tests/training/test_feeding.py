@@ -47,7 +47,7 @@ class _Reader:
     self._reader, self._before, self._num_films = reader, before, num_films or len(reader)
     self.image_size, self.mask_size = reader.image_size, reader.mask_size
     self.has_lung_masks, self.report_notes = reader.has_lung_masks, reader.report_notes
-    self.opacities = reader.opacities
+    self.opacity_classes = reader.opacity_classes
 
   def __len__(self):
     return self._num_films
@@ -155,10 +155,10 @@ def test_opacities_of_classes_are_fed_in_every_way(tiny_config, tmp_path, monkey
   tiny_config.model.heads = ("infection", "lung", "involvement")
   reader = train._open_splits(tiny_config)["train"]
   films, order = load_films(reader), _order(tiny_config, reader)
-  assert films.opacities.tolist() == [label == "Non-COVID" for label in films.labels]
+  assert films.has_opacity.tolist() == [label == "Non-COVID" for label in films.labels]
   for create_batches in (batches_from_memory, streamed_batches):
     batch = next(create_batches(reader, order, first_step=0, share=slice(0, 4)))
-    assert batch["opacity"].tolist() == films.opacities[order[0]].tolist()
+    assert batch["opacity"].tolist() == films.has_opacity[order[0]].tolist()
   from_memory = losses_of(tiny_config, reader, 3)
   without = FilmReader(reader.builder, "train", tiny_config.dataset, 32)
   assert losses_of(tiny_config, without, 3) != pytest.approx(from_memory, rel=1e-2)
@@ -173,7 +173,7 @@ def test_opacities_of_an_unknown_class_are_refused(tiny_config):
     train._open_splits(tiny_config)
   # A model that was trained so is evaluated on datasets without that class, too.
   test = FilmReader(datasets.prepare(tiny_config.dataset), "test", tiny_config.dataset, 32)
-  assert load_films(test).opacities is None
+  assert load_films(test).has_opacity is None
 
 
 @pytest.mark.parametrize(

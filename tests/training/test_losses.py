@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import jax
@@ -25,12 +26,11 @@ def test_bce_agrees_with_scikit_learn_per_image():
 def test_losses_and_gradients_are_finite_on_empty_and_full_masks(name):
   config = default.get_config().loss
   config.name = name
-  loss_of = losses.create_loss(config)
 
   @jax.jit
   @jax.value_and_grad
   def with_gradient(logits, masks):
-    return loss_of({"infection": logits}, {"infection": masks}, masks.any(axis=(1, 2, 3))).sum()
+    return losses.network_loss(config, {"infection": logits}, {"infection": masks}, masks.any(axis=(1, 2, 3))).sum()
 
   for logit, mask in itertools.product((-100.0, 0.0, 100.0), (0.0, 1.0)):
     loss, gradient = with_gradient(jnp.full((1, 4, 4, 1), logit), jnp.full((1, 4, 4, 1), mask))
@@ -75,7 +75,7 @@ def test_nothing_found_in_a_film_without_infection_costs_nothing():
   for name in losses.LOSSES:
     config = default.get_config().loss
     config.name = name
-    loss = losses.create_loss(config)({"infection": logits}, {"infection": masks}, masks.any(axis=(1, 2, 3)))
+    loss = losses.network_loss(config, {"infection": logits}, {"infection": masks}, masks.any(axis=(1, 2, 3)))
     assert loss[0] == pytest.approx(0, abs=1e-4), name
 
 
@@ -122,11 +122,11 @@ def test_lung_head_and_auxiliary_outputs_enter_the_loss():
   targets = {"infection": masks, "lung": lung_masks}
   first = losses.bce(logits=logits, masks=masks) + 0.25 * losses.bce(logits=lungs, masks=lung_masks)
   outputs = {"infection": logits, "lung": lungs}
-  np.testing.assert_allclose(losses.create_loss(config)(outputs, targets, np.ones(3, bool)), first, rtol=1e-6)
+  np.testing.assert_allclose(losses.network_loss(config, outputs, targets, np.ones(3, bool)), first, rtol=1e-6)
   second = losses.bce(logits=-logits, masks=masks)
   outputs["auxiliary"] = ({"infection": -logits},)
   np.testing.assert_allclose(
-    losses.create_loss(config)(outputs, targets, np.ones(3, bool)), (first + second) / 2, rtol=1e-6
+    losses.network_loss(config, outputs, targets, np.ones(3, bool)), (first + second) / 2, rtol=1e-6
   )
 
 
@@ -139,7 +139,7 @@ def test_with_a_presence_head_only_films_with_infection_teach_where_it_is():
   present = masks.max(axis=(1, 2, 3))
   assert 0 < present.sum() < len(present)
   outputs = {"infection": logits, "presence": presence}
-  loss = losses.create_loss(config)(outputs, {"infection": masks}, present == 1)
+  loss = losses.network_loss(config, outputs, {"infection": masks}, present == 1)
   of_films = losses.bce(logits=presence, masks=present.reshape(presence.shape))
   np.testing.assert_allclose(loss, present * losses.bce(logits=logits, masks=masks) + 0.25 * of_films, rtol=1e-6)
 
@@ -174,7 +174,7 @@ def test_where_opacities_are_known_films_without_infection_teach_no_pixels_of_in
   masks[1] = 0
   lungs, of_lungs, had = np.ones_like(masks), np.ones((3, 1, 2, 1), np.float32), np.array([True, False, True])
   outputs = {"infection": logits, "lung": logits, "involvement": of_lungs}
-  loss_of = losses.create_loss(default.get_config().loss)
+  loss_of = functools.partial(losses.network_loss, default.get_config().loss)
   unknown, known = (loss_of(outputs, {"infection": masks, "lung": lungs}, had, x) for x in (None, np.ones(3, bool)))
   lost = losses.bce(logits=logits, masks=masks)[1] - 0.1 * np.log1p(np.exp(-1))
   np.testing.assert_allclose(unknown - known, [0, lost, 0], atol=1e-6)
@@ -186,9 +186,8 @@ def test_a_film_whose_infection_augmentation_took_away_still_teaches_that_its_lu
   masks[1] = 0
   of_lungs = np.ones((3, 1, 2, 1), np.float32)
   outputs = {"infection": logits, "lung": logits, "involvement": of_lungs, "presence": of_lungs[:, :, :1]}
-  of_film = lambda had: losses.create_loss(default.get_config().loss)(  # noqa: E731
-    outputs, {"infection": masks, "lung": lungs}, np.array([True, had, True])
-  )[1]
+  loss_of = functools.partial(losses.network_loss, default.get_config().loss, outputs)
+  of_film = lambda had: loss_of({"infection": masks, "lung": lungs}, np.array([True, had, True]))[1]  # noqa: E731
   from_bce, of_clean_lung = losses.bce(logits=logits, masks=masks)[1], 8 * np.log1p(np.exp(1))
   np.testing.assert_allclose(of_film(True) - of_film(False), from_bce + 0.1 * of_clean_lung, rtol=1e-5)
 
@@ -197,7 +196,7 @@ def test_a_pixel_of_a_soft_mask_is_infected_above_half():
   logits, masks = _random()
   of_lungs = np.ones((3, 1, 2, 1), np.float32)
   outputs = {"infection": logits, "lung": logits, "involvement": of_lungs, "presence": of_lungs[:, :, :1]}
-  loss_of = losses.create_loss(default.get_config().loss)
+  loss_of = functools.partial(losses.network_loss, default.get_config().loss)
   masks[1] = 0
   soft, lungs, had = np.where(masks, 0.7, 0.3).astype(np.float32), np.ones_like(masks), np.ones(3, bool)
   of_pixels = losses.bce(logits=logits, masks=masks) - losses.bce(logits=logits, masks=soft)
