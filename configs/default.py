@@ -179,7 +179,7 @@ def get_config() -> ConfigDict:
   # Part of the way that the mirror image's grey levels are moved to those of an average film, where eval.flip is true.
   evaluation.match_levels = 0.0
   # Where the involvement head gives neither lung at least this probability, the probability of every pixel is capped at
-  # the head's; 0 for films that are known to show an infection.
+  # the head's and at 0.5; 0 for films that are known to show an infection.
   evaluation.least_involvement = 0.0
   # The same by the presence head, of the film.
   evaluation.least_presence = 0.0

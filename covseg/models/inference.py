@@ -1,5 +1,6 @@
 """What a model predicts for films: logits of infection and lung at each pixel, and of the film."""
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -50,8 +51,8 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
       sees both, the others one each. match_levels: part of the way that the grey levels of mirror images are moved,
       see `levels.match`. lung_only: infection is no likelier than lung. own_threshold: after that, logits are
       moved so that the film's own threshold, see `thresholds.of_films`, lies at 0. least_presence: where the
-      presence head's probability is below it, infection is no likelier than that. least_involvement: the same by the
-      involvement head, of the lung that is likelier to be infected.
+      presence head's probability is below it, infection is no likelier than that, nor than 0.5. least_involvement: the
+      same by the involvement head, of the lung that is likelier to be infected.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
   """
@@ -68,9 +69,14 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     if head in logits:
       of_film = logits[head].max(axis=(1, 2), keepdims=True)  # (B, 1, 1, 1), of the worse lung.
       is_unlikely = jax.nn.sigmoid(of_film) < least
-      bounded = jnp.minimum(logits["infection"], of_film)
-      logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
+      bound = of_film - max(0.0, _logit(least))  # Under 0, however high the least probability is.
+      logits["infection"] = jnp.where(is_unlikely, jnp.minimum(logits["infection"], bound), logits["infection"])
   return {head: x.max(axis=(1, 2, 3)) if head in HEADS_OF_FILMS else x[..., 0] for head, x in logits.items()}
+
+
+def _logit(probability: float) -> float:
+  probability = min(max(probability, 1e-6), 1 - 1e-6)
+  return math.log(probability / (1 - probability))
 
 
 def _of_both(model: nn.Module, variables: Any, images: jax.Array, mirrored: jax.Array) -> dict[str, jax.Array]:

@@ -121,6 +121,19 @@ def test_infection_is_no_likelier_than_an_unlikely_presence(config):
     np.testing.assert_allclose(found["infection"], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("field", ["least_presence", "least_involvement"])
+@pytest.mark.parametrize(("least", "empty"), [(0.5, False), (0.55, True), (0.9, True), (1.0, True)])
+def test_a_bound_above_a_half_empties_the_mask_too(config, field, least, empty):
+  class Likely(nn.Module):
+    def __call__(self, images, train):
+      of_film = jnp.full((1, 1, 1, 1), 0.1)  # A probability of 0.525.
+      return {"infection": 8 * images, field.removeprefix("least_"): of_film}
+
+  config[field] = least
+  found = inference.predict(Likely(), config, {}, np.ones((1, 4, 4, 1), np.float32))["infection"]
+  assert np.isfinite(found).all() and bool((found > 0).any()) != empty
+
+
 def test_probabilities_are_scaled_to_the_size_of_the_comparison():
   logits = {"infection": jnp.zeros((2, 4, 4)), "lung": jnp.full((2, 4, 4), 50.0)}
   found = inference.probabilities(logits, (8, 6))
