@@ -15,7 +15,7 @@ from covseg import metrics
 from covseg.drawing import pictures
 from covseg.evaluation.changed_films import Scores
 from covseg.evaluation.predictions import Predictions
-from covseg.models import blocks, inference
+from covseg.models import heads, inference
 from covseg.runtime import compilation, devices
 from input_pipeline.batches import Batch, eval_batches
 from input_pipeline.films import Films
@@ -41,7 +41,7 @@ def create_eval_step(
       masks,
       probabilities["infection"].astype(jnp.float16),
       probabilities["lung"] > 0.5 if "lung" in probabilities else None,
-      {head: probabilities[head] for head in blocks.HEADS_OF_FILMS if head in probabilities},
+      {head: probabilities[head] for head in heads.HEADS_OF_FILMS if head in probabilities},
     )
     return metrics.confusion_counts(masks, batch["mask"]), predictions
 

@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 
 from covseg.configuration import check_choice, check_effects, check_ranges
 from covseg.models.attention_unet import AttentionUNet
-from covseg.models.blocks import HEADS, NORMS
+from covseg.models.blocks import NORMS
 from covseg.models.decoders import DECODERS
 from covseg.models.encoder_decoder import EncoderDecoder
 from covseg.models.encoders import ENCODERS
+from covseg.models.heads import HEADS
 from covseg.models.unet import UNet
 from covseg.models.unet_baseline import UNetBaseline
 from covseg.models.unet_plus_plus import UNetPlusPlus

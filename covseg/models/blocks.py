@@ -5,8 +5,6 @@ norm, are float32.
 """
 
 import math
-import re
-from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -19,11 +17,6 @@ from covseg.models.dense import dense
 from covseg.models.upsampling import upsampled_conv3x3
 
 NORMS = ("batch", "group")
-HEADS = ("infection", "lung", "involvement", "presence")
-# Heads that predict no pixels.
-HEADS_OF_FILMS = ("involvement", "presence")
-# Names of the modules `Heads` in networks: one, or, with deep supervision, several.
-SCOPE_OF_HEADS = re.compile(r"heads(_\d+)?")
 
 
 class Conv3x3(nn.Module):
@@ -88,54 +81,6 @@ class UpConv(nn.Module):
     kernel, bias = kernel.reshape(c, -1).astype(x.dtype), bias.astype(x.dtype)
     x = dense(x, kernel).reshape(b, h, w, 2, 2, self.features) + bias
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, self.features)
-
-
-class Heads(nn.Module):
-  """What a network predicts: float32 logits {head: (B, H, W, 1)} of what is segmented, by 1x1 convolutions.
-
-  Two heads predict no pixels. "presence" is of the whole film, (B, 1, 1, 1), from the means and maxima of the
-  coarsest features. "involvement" is of each lung, (B, 1, 2, 1), the one on the left of the film first: whether
-  it has an infection, from the means and maxima of all coarse features in that lung, as the head "lung"
-  predicts it.
-  """
-
-  heads: tuple[str, ...] = ("infection",)
-
-  @nn.compact
-  def __call__(self, x: jax.Array, coarse: Sequence[jax.Array]) -> dict[str, jax.Array]:
-    """Logits of the finest features, (B, H, W, C), and of coarse ones, from fine to coarse."""
-    x, *coarse = (features.astype(jnp.float32) for features in (x, *coarse))
-    logits = {}
-    for head in self.heads:
-      if head == "presence":
-        features = jnp.concatenate([pool(coarse[-1], axis=(1, 2), keepdims=True) for pool in (jnp.mean, jnp.max)], -1)
-      elif head == "involvement":
-        lungs = jax.nn.sigmoid(jax.lax.stop_gradient(logits["lung"]))
-        features = jnp.concatenate([_pool_lungs(level, lungs) for level in coarse], axis=-1)
-      else:
-        features = x
-      logits[head] = nn.Conv(1, (1, 1), name=head)(features)
-    return logits
-
-
-def split_lungs(lungs: jax.Array) -> jax.Array:
-  """Masks of both lungs, (B, H, W, 1) in [0, 1], apart: (B, H, W, 2), the one on the left of the film first.
-
-  They are cut at the column of their centroid, which lies between them.
-  """
-  columns = jnp.arange(lungs.shape[2])[:, None]  # (W, 1)
-  area = jnp.maximum(lungs.sum(axis=(1, 2), keepdims=True), 1e-6)
-  is_left = columns < (lungs * columns).sum(axis=(1, 2), keepdims=True) / area
-  return lungs * jnp.concatenate([is_left, ~is_left], axis=-1)
-
-
-def _pool_lungs(features: jax.Array, lungs: jax.Array) -> jax.Array:
-  """Mean and maximum in each lung, (B, 1, 2, 2C), of features (B, h, w, C) and lungs (B, H, W, 1)."""
-  lungs = resize(split_lungs(lungs), features.shape[1:3])
-  means = jnp.einsum("bhwl,bhwc->blc", lungs, features)
-  means /= jnp.maximum(lungs.sum(axis=(1, 2))[..., None], 1e-3)
-  maxima = jnp.stack([(lungs[..., i : i + 1] * features).max(axis=(1, 2)) for i in (0, 1)], axis=1)
-  return jnp.concatenate([means, maxima], axis=-1)[:, None]
 
 
 def resize(x: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:

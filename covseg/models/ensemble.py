@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from covseg.models import blocks
+from covseg.models import blocks, heads
 
 Logits = dict[str, jax.Array]
 
@@ -27,7 +27,7 @@ class Ensemble(nn.Module):
   image_sizes: tuple[int, ...]
 
   def __call__(self, images: jax.Array, train: bool) -> Logits:
-    """Logits of images (B, H, W, 1) in [0, 1], shaped as `blocks.Heads` returns them.
+    """Logits of images (B, H, W, 1) in [0, 1], shaped as `heads.Heads` returns them.
 
     Raises:
       ValueError: it is to be trained.
@@ -47,7 +47,7 @@ class Ensemble(nn.Module):
     side = self.image_sizes[i]
     logits = self.networks[i](blocks.resize(images, (side, side)), train=False)
     return {
-      head: x if head in blocks.HEADS_OF_FILMS else blocks.resize(x, images.shape[1:3]) for head, x in logits.items()
+      head: x if head in heads.HEADS_OF_FILMS else blocks.resize(x, images.shape[1:3]) for head, x in logits.items()
     }
 
 
@@ -81,4 +81,4 @@ def _mirror(logits: Logits) -> Logits:
 
   Without the heads of films: whether there is an infection is decided by the film, whose grey levels are as they were.
   """
-  return {head: x[:, :, ::-1] for head, x in logits.items() if head not in blocks.HEADS_OF_FILMS}
+  return {head: x[:, :, ::-1] for head, x in logits.items() if head not in heads.HEADS_OF_FILMS}

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from covseg.configuration import check_ranges
 from covseg.models import ensemble, levels, thresholds
-from covseg.models.blocks import HEADS_OF_FILMS
+from covseg.models.heads import HEADS_OF_FILMS
 
 _PART = (0, 1)
 _RANGES = {

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from covseg.models import blocks
+from covseg.models import blocks, heads
 
 _NUM_LEVELS = 4
 
@@ -15,7 +15,7 @@ class UNet(nn.Module):
   Attributes:
     base_features: channels of the first level; each level below has twice as many.
     norm: "batch" or "group".
-    heads: names in `blocks.HEADS`, "infection" first.
+    heads: names in `heads.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -26,7 +26,7 @@ class UNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `blocks.Heads` returns them."""
+    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `heads.Heads` returns them."""
     _, h, w, _ = images.shape
     x = blocks.pad_to_multiple(images.astype(self.dtype), 2**_NUM_LEVELS)
     skips = []
@@ -38,5 +38,5 @@ class UNet(nn.Module):
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
       x = blocks.DoubleConv(skip.shape[-1], self.norm)(jnp.concatenate([skip, x], axis=-1), train)
-    outputs = blocks.Heads(self.heads, name="heads")(x, [deepest])
+    outputs = heads.Heads(self.heads, name="heads")(x, [deepest])
     return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)

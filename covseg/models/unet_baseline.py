@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from covseg.models import blocks
+from covseg.models import blocks, heads
 
 _NUM_LEVELS = 4
 
@@ -18,7 +18,7 @@ class UNetBaseline(nn.Module):
     base_features: channels of the first level; each level below has twice as many.
     dropout: share of the values dropped in training at the end of the contracting path: after its
       last two levels, as in the authors' Caffe model.
-    heads: names in `blocks.HEADS`, "infection" first.
+    heads: names in `heads.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -29,7 +29,7 @@ class UNetBaseline(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
-    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `blocks.Heads` returns them."""
+    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `heads.Heads` returns them."""
     _, h, w, _ = images.shape
     x = blocks.pad_to_multiple(images.astype(self.dtype), 2**_NUM_LEVELS)
     skips = []
@@ -44,7 +44,7 @@ class UNetBaseline(nn.Module):
     for skip in reversed(skips):
       x = blocks.UpConv(skip.shape[-1])(x)
       x = _DoubleConv(skip.shape[-1])(jnp.concatenate([skip, x], axis=-1))
-    outputs = blocks.Heads(self.heads, name="heads")(x, [deepest])
+    outputs = heads.Heads(self.heads, name="heads")(x, [deepest])
     return jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
 
 

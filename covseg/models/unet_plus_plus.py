@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from covseg.models import blocks
+from covseg.models import blocks, heads
 
 _NUM_LEVELS = 4
 
@@ -21,7 +21,7 @@ class UNetPlusPlus(nn.Module):
     base_features: channels of the first level; each level below has twice as many.
     prune_to: at inference, 1 to 4 gives the logits of X(0, prune_to) and computes no node that they do
       not need; 0 gives the mean of all four. Parameters and training are the same for each.
-    heads: names in `blocks.HEADS`, "infection" first.
+    heads: names in `heads.HEADS`, "infection" first.
     dtype: type of the computation, float32 or bfloat16; logits and parameters are float32.
   """
 
@@ -32,7 +32,7 @@ class UNetPlusPlus(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, Any]:
-    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `blocks.Heads` returns them.
+    """Logits of images (B, H, W, 1) in [0, 1], of any H and W, as `heads.Heads` returns them.
 
     In training they are those of X(0, 4), and the key "auxiliary" holds the same of X(0, 1), X(0, 2)
     and X(0, 3), a tuple.
@@ -53,7 +53,7 @@ class UNetPlusPlus(nn.Module):
         nodes[level, column] = self._node(level, column)(x, train)
 
     columns = range(1 if whole else depth, depth + 1)
-    outputs = [blocks.Heads(self.heads, name=f"heads_{i}")(nodes[0, i], [nodes[i, 0]]) for i in columns]
+    outputs = [heads.Heads(self.heads, name=f"heads_{i}")(nodes[0, i], [nodes[i, 0]]) for i in columns]
     outputs = jax.tree.map(lambda logits: logits[:, :h, :w], outputs)
     if train:
       return {**outputs[-1], "auxiliary": tuple(outputs[:-1])}

@@ -20,7 +20,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from covseg.models.blocks import HEADS_OF_FILMS
+from covseg.models.heads import HEADS_OF_FILMS
 from covseg.models.inference import predict
 from covseg.models.platforms import for_export
 from covseg.runtime import compilation

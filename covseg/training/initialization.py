@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from covseg.models import encoders
-from covseg.models.blocks import SCOPE_OF_HEADS
+from covseg.models.heads import SCOPE_OF_HEADS
 from covseg.trained import encoder_weights, trained_model
 
 _SHIPPED = pathlib.Path(encoders.__file__).parent / "weights"

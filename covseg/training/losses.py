@@ -15,7 +15,7 @@ import optax
 from ml_collections import ConfigDict
 
 from covseg.configuration import check_choice, check_effects, check_ranges
-from covseg.models.blocks import split_lungs
+from covseg.models.heads import halves_at_centroid
 from input_pipeline.augmentation import CLEAN_LUNG, INFECTED_LUNG
 
 # Added to the two halves of a ratio of areas, in pixels, so that an empty prediction of an empty mask
@@ -117,7 +117,7 @@ def involvement(
       nothing.
   """
   logits = logits[:, 0, :, 0]
-  halves, infection = split_lungs(lungs), infection > 0.5
+  halves, infection = halves_at_centroid(lungs), infection > 0.5
   area = halves.sum(axis=(1, 2))
   share = (halves * infection).sum(axis=(1, 2)) / jnp.maximum(area, 1)  # (B, 2)
   weight = jnp.where(share > INFECTED_LUNG, 1.0, jnp.where(share < CLEAN_LUNG, _CLEAN_LUNG_WEIGHT, 0.0))

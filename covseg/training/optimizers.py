@@ -8,7 +8,7 @@ import optax
 from ml_collections import ConfigDict
 
 from covseg.configuration import check_choice, check_effects, check_ranges
-from covseg.models.blocks import SCOPE_OF_HEADS
+from covseg.models.heads import SCOPE_OF_HEADS
 
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine", "step")

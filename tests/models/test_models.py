@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from covseg.models import NETWORKS, blocks, create_model
+from covseg.models import NETWORKS, blocks, create_model, heads
 from covseg.models.encoders import ENCODERS
 from covseg.training import losses
 from input_pipeline.cxr_phantom import phantom
@@ -122,13 +122,13 @@ def test_encoder_gives_features_at_five_strides(name):
 def test_logits_have_the_size_of_the_images_whatever_the_heads(name, size):
   decoders = ("unet", "fpn") if name == "encoder_decoder" else ("unet",)
   for decoder in decoders:
-    model = _create(name, decoder=decoder).clone(heads=blocks.HEADS, dtype="bfloat16")
+    model = _create(name, decoder=decoder).clone(heads=heads.HEADS, dtype="bfloat16")
     variables = _variable_shapes(model)
     assert {x.dtype for x in jax.tree.leaves(variables)} == {np.dtype("float32")}
     images = jnp.zeros((2, *size, 1))
     logits = jax.eval_shape(lambda v, m=model, x=images: m.apply(v, x, train=False), variables)
     in_training, updated = jax.eval_shape(lambda v, m=model, x=images: _train_mode(m, v, x), variables)
-    assert in_training.keys() - {"auxiliary"} == logits.keys() == set(blocks.HEADS)
+    assert in_training.keys() - {"auxiliary"} == logits.keys() == set(heads.HEADS)
     for path, array in jax.tree_util.tree_leaves_with_path((logits, in_training)):
       assert array.shape == OF_FILMS.get(path[-1].key, (2, *size, 1))
       assert array.dtype == jnp.float32
