@@ -1,5 +1,6 @@
 """Augmentation: images and masks changed at random, together, on the device."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -76,75 +77,98 @@ def augment(config: ConfigDict, key: jax.Array, images: jax.Array, masks: jax.Ar
   Returns:
     Both, of the same shapes and ranges.
   """
-  batch = len(images)
   # One draw of all random numbers but those of grids and pixels, as each draw takes a while to compile: 8 for each
-  # transform, which needs 3 at most, and 8 for what follows.
+  # transform, which needs 3 at most, and 8 others.
   numbers_key, grid_key, noise_key = jax.random.split(key, 3)
-  *of_transforms, of_others = jax.random.uniform(numbers_key, (len(TRANSFORMS) + 1, batch, 8))
-  of_transforms = dict(zip(TRANSFORMS, of_transforms, strict=True))
-  lung, place_y, place_x, comes_first, down, up, radius, steps = jnp.split(of_others, 8, axis=-1)  # (B, 1)
+  *of_transforms, others = jax.random.uniform(numbers_key, (len(TRANSFORMS) + 1, len(images), 8))
+  draws = _Draws(config, dict(zip(TRANSFORMS, of_transforms, strict=True)), others)
+  if _any(config, "symmetry", "flip", "rotation", "scale", "shift", "crop", "elastic"):
+    images, masks = _moved(draws, grid_key, images, masks)
+  return _exposed(draws, noise_key, images), masks
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draws:
+  """Random numbers for B films, uniform in [0, 1).
+
+  Attributes:
+    config: `config.augment`.
+    of_transforms: {name: (B, 8)}.
+    others: (B, 8).
+  """
+
+  config: ConfigDict
+  of_transforms: dict[str, jax.Array]
+  others: jax.Array
+
+  def amounts(self, name: str, n: int = 1) -> jax.Array:
+    """(B, n), uniform in [-strength, strength]; 0 for films that the transform passes over."""
+    transform, numbers = self.config[name], self.of_transforms[name]
+    return (numbers[:, :1] < transform.probability) * transform.strength * (2 * numbers[:, 1 : 1 + n] - 1)
+
+
+def _moved(draws: _Draws, grid_key: jax.Array, images: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Images and masks, turned, scaled, shifted, bent and mirrored."""
+  cropped = 1 - jnp.abs(draws.amounts("crop"))  # Side of the window that is kept, (B, 1).
+  place = 2 * draws.others[:, 1:3] - 1
+  center = (1 - cropped) * place + 2 * draws.amounts("shift", 2)  # (B, 2) in units of half a side, as all below.
+  angle = jnp.deg2rad(draws.amounts("rotation"))
+  zoom = cropped / (1 + draws.amounts("scale"))  # (B, 1)
+  sine, cosine = ((zoom * f(angle))[:, :, None] for f in (jnp.sin, jnp.cos))  # (B, 1, 1)
+  y, x = _pixel_centers(images.shape[1])[:, None], _pixel_centers(images.shape[2])
+  flip = jnp.where(draws.amounts("flip") == 0, 1, -1)[:, :, None]
+  sources = jnp.stack([cosine * y - sine * x, flip * (sine * y + cosine * x)], axis=-1)  # (B, H, W, 2)
+  sources += center[:, None, None]
+  if draws.config.elastic.probability:
+    sources += _displacements(grid_key, 2 * draws.amounts("elastic"), sources.shape)
+  if draws.config.symmetry.probability:
+    middle, side = _lung_to_mirror(draws.others[:, :1] < 0.5, masks)
+    middle, side, chosen = (values[:, None] for values in (middle, side, draws.amounts("symmetry") != 0))
+    mirrored = middle + side * jnp.abs(sources[..., 1] - middle)
+    sources = sources.at[..., 1].set(jnp.where(chosen, mirrored, sources[..., 1]))
+  return _bilinear(images, sources), _nearest(masks, sources)
+
+
+def _exposed(draws: _Draws, noise_key: jax.Array, images: jax.Array) -> jax.Array:
+  """Images with other grey levels, noise, sharpness and compression."""
+  config, batch = draws.config, len(images)
+  comes_first, down, up, radius = (x[:, None, None] for x in jnp.split(draws.others[:, 3:7], 4, axis=-1))
+  steps = 1 + (draws.others[0, 7] * max(batch - 1, 1)).astype(int)  # From each film to another one of the batch.
+  others = jnp.take(images, (jnp.arange(batch) + steps) % batch, axis=0)
 
   def amounts(name: str, n: int = 1) -> jax.Array:
-    """(B, n), uniform in [-strength, strength]; 0 for films that the transform passes over."""
-    chance, amount = of_transforms[name][:, :1], of_transforms[name][:, 1 : 1 + n]
-    return (chance < config[name].probability) * config[name].strength * (2 * amount - 1)
+    return draws.amounts(name, n)[:, None, None]  # (B, 1, 1, n)
 
-  if _any(config, "symmetry", "flip", "rotation", "scale", "shift", "crop", "elastic"):
-    cropped = 1 - jnp.abs(amounts("crop"))  # Side of the window that is kept, (B, 1).
-    place = 2 * jnp.concatenate([place_y, place_x], axis=-1) - 1  # (B, 2)
-    center = (1 - cropped) * place + 2 * amounts("shift", 2)  # (B, 2) in units of half a side, as everything below.
-    angle = jnp.deg2rad(amounts("rotation"))
-    zoom = cropped / (1 + amounts("scale"))  # (B, 1)
-    sine, cosine = ((zoom * f(angle))[:, :, None] for f in (jnp.sin, jnp.cos))  # (B, 1, 1)
-    y, x = _pixel_centers(images.shape[1])[:, None], _pixel_centers(images.shape[2])
-    flip = jnp.where(amounts("flip") == 0, 1, -1)[:, :, None]
-    sources = jnp.stack([cosine * y - sine * x, flip * (sine * y + cosine * x)], axis=-1)  # (B, H, W, 2)
-    sources += center[:, None, None]
-    if config.elastic.probability:
-      sources += _displacements(grid_key, 2 * amounts("elastic"), sources.shape)
-    if config.symmetry.probability:
-      middle, side = _lung_to_mirror(lung < 0.5, masks)
-      middle, side, chosen = (values[:, None] for values in (middle, side, amounts("symmetry") != 0))
-      mirrored = middle + side * jnp.abs(sources[..., 1] - middle)
-      sources = sources.at[..., 1].set(jnp.where(chosen, mirrored, sources[..., 1]))
-    images, masks = _bilinear(images, sources), _nearest(masks, sources)
-
-  def per_image(name: str, n: int = 1) -> jax.Array:
-    return amounts(name, n)[:, None, None]  # (B, 1, 1, n)
-
-  steps = 1 + (steps[0, 0] * max(batch - 1, 1)).astype(int)  # From each film to another one of the batch.
-  others = jnp.take(images, (jnp.arange(batch) + steps) % batch, axis=0)
   if config.histogram.probability:
-    images = acquisition.match_histogram(images, jnp.abs(per_image("histogram")), others)
+    images = acquisition.match_histogram(images, jnp.abs(amounts("histogram")), others)
   if _any(config, "brightness", "contrast", "gamma"):
     mean = images.mean(axis=(1, 2), keepdims=True)
-    images = mean + (images - mean) * jnp.exp(per_image("contrast")) + per_image("brightness")
-    images = jnp.clip(images, 1e-6, 1) ** jnp.exp(per_image("gamma"))
+    images = mean + (images - mean) * jnp.exp(amounts("contrast")) + amounts("brightness")
+    images = jnp.clip(images, 1e-6, 1) ** jnp.exp(amounts("gamma"))
   if config.window.probability:
-    low, high = jnp.split(jnp.abs(per_image("window", 2)), 2, axis=-1)
+    low, high = jnp.split(jnp.abs(amounts("window", 2)), 2, axis=-1)
     images = jnp.clip((images - low) / (1 - low - high), 0, 1)
-  comes_first, down, up, radius = (values[:, :, None, None] for values in (comes_first, down, up, radius))
   has_noise = config.noise.probability and config.noise.strength
   if has_noise:
     # Of each order of magnitude as often: a tenth of a grey level is in every film, ten are in few.
-    chosen = jnp.abs(per_image("noise"))
+    chosen = jnp.abs(amounts("noise"))
     deviations = config.noise.strength * 0.01 ** (1 - chosen / config.noise.strength) * (chosen > 0)
     noise = deviations * jax.random.normal(noise_key, images.shape)
     images = jnp.clip(images + noise * (comes_first < 0.5), 0, 1)
   if config.blur.probability:
-    images = acquisition.blur(images, jnp.abs(per_image("blur")))
+    images = acquisition.blur(images, jnp.abs(amounts("blur")))
   if config.sharpen.probability:
-    images = acquisition.sharpen(images, jnp.abs(per_image("sharpen")), 0.002 + 0.008 * radius)
+    images = acquisition.sharpen(images, jnp.abs(amounts("sharpen")), 0.002 + 0.008 * radius)
   if config.resolution.probability:
-    lost = jnp.abs(per_image("resolution"))
+    lost = jnp.abs(amounts("resolution"))
     images = jnp.clip(acquisition.resample(images, lost, 0.5 + 0.7 * down, 0.5 + 0.7 * up), 0, 1)
   if config.spectrum.probability:
-    images = acquisition.match_spectrum(images, jnp.abs(per_image("spectrum")), others)
+    images = acquisition.match_spectrum(images, jnp.abs(amounts("spectrum")), others)
   if has_noise:
     images = jnp.clip(images + noise * (comes_first >= 0.5), 0, 1)
   if config.jpeg.probability:
-    images = acquisition.jpeg(images, jnp.abs(per_image("jpeg")))
-  return images, masks
+    images = acquisition.jpeg(images, jnp.abs(amounts("jpeg")))
+  return images
 
 
 def _lung_to_mirror(left_if_either: jax.Array, masks: jax.Array) -> tuple[jax.Array, jax.Array]:
