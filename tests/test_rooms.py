@@ -31,7 +31,7 @@ def _imported(source: str) -> list[str]:
     if isinstance(node, ast.Import):
       found += [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-      found += [f"{node.module}.{alias.name}" for alias in node.names]
+      found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
   return found
 
 

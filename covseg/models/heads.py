@@ -25,7 +25,7 @@ class Heads(nn.Module):
   predicts it.
   """
 
-  heads: tuple[str, ...] = ("infection",)
+  heads: tuple[str, ...]
 
   @nn.compact
   def __call__(self, x: jax.Array, coarse: Sequence[jax.Array]) -> dict[str, jax.Array]:

@@ -1,6 +1,5 @@
 """What a model predicts for films: logits of infection and lung at each pixel, and of the film."""
 
-import math
 from typing import Any
 
 import flax.linen as nn
@@ -69,14 +68,9 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
     if head in logits:
       of_film = logits[head].max(axis=(1, 2), keepdims=True)  # (B, 1, 1, 1), of the worse lung.
       is_unlikely = jax.nn.sigmoid(of_film) < least
-      bound = of_film - max(0.0, _logit(least))  # Under 0, however high the least probability is.
-      logits["infection"] = jnp.where(is_unlikely, jnp.minimum(logits["infection"], bound), logits["infection"])
+      bounded = jnp.minimum(logits["infection"], jnp.minimum(of_film, 0.0))
+      logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
   return {head: x.max(axis=(1, 2, 3)) if head in HEADS_OF_FILMS else x[..., 0] for head, x in logits.items()}
-
-
-def _logit(probability: float) -> float:
-  probability = min(max(probability, 1e-6), 1 - 1e-6)
-  return math.log(probability / (1 - probability))
 
 
 def _of_both(model: nn.Module, variables: Any, images: jax.Array, mirrored: jax.Array) -> dict[str, jax.Array]:

@@ -1,5 +1,6 @@
 """Masks, overlays and a table for a user's own films: `python -m covseg predict`."""
 
+import concurrent.futures
 import pathlib
 import sys
 import time
@@ -91,7 +92,11 @@ def run(
 
 def _check_all_are_named(folder: pathlib.Path, done: Mapping[str, Done], found: Sequence[FoundFilm]) -> None:
   """Raises ValueError if films of earlier runs are not among those that are named now: the table would lose them."""
-  others = sorted(done.keys() - {film.name for film in found if not _is_another(film, done)})
+  moved = [film for film in found if not film.problem and film.name in done and film.place != done[film.name].place]
+  with concurrent.futures.ThreadPoolExecutor() as threads:  # Each is read whole.
+    are_others = list(threads.map(lambda film: _is_another(film, done[film.name]), moved))
+  another = {film.name for film, is_another in zip(moved, are_others, strict=True) if is_another}
+  others = sorted(done.keys() - ({film.name for film in found} - another))
   if others:
     raise ValueError(
       f"{folder} holds predictions of {len(others)} films that are not among those named, such as "
@@ -118,11 +123,8 @@ def _note(films: Iterable[ProcessedFilm], journal: Journal) -> tuple[int, int]:
   return failed, lacking
 
 
-def _is_another(film: FoundFilm, done: Mapping[str, Done]) -> bool:
-  """Whether a film has the name of an earlier one, and is another: another file in another place."""
-  earlier = done.get(film.name)
-  if not earlier or earlier.place == film.place:
-    return False
+def _is_another(film: FoundFilm, earlier: Done) -> bool:
+  """Whether the file of a film is another than the one that was predicted under its name."""
   try:
     return not earlier.key.startswith(digest(film_files.read_bytes(film.path)))
   except (OSError, ValueError, MemoryError):  # Reported where it is read for its prediction.

@@ -38,7 +38,7 @@ def _check_opacities(config: ConfigDict) -> None:
 
 
 def _check_presence(config: ConfigDict) -> None:
-  if config.dataset.name == "covid_qu_ex" and config.dataset.cohort == "covid":
+  if config.dataset.name in ("covid_qu_ex", "cxr_phantom", "folder") and config.dataset.cohort == "covid":
     raise ValueError(
       "The head 'presence' (model.heads) learns from films with and without infection: dataset.cohort=all, not covid."
     )

@@ -62,15 +62,6 @@ def test_what_is_no_image_is_refused():
     films._picture(np.zeros((4, 4, 2), np.uint8), "film")
 
 
-def test_resizing_keeps_size_mean_and_half_covered_pixels():
-  assert films.resize_image(GREY, 6).shape == (6, 6)
-  large = np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8)
-  assert films.resize_image(large, 64).mean() == pytest.approx(large.mean(), abs=1)
-  assert films.resize_image(large, 256) is large
-  mask = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 1]], bool)
-  assert films.resize_mask(mask, 2).tolist() == [[True, False], [True, True]]
-
-
 def test_an_error_ends_the_reading_of_all_films(monkeypatch):
   class Reader:
     image_size, mask_size, has_lung_masks, opacity_classes, read = 8, 8, False, (), 0

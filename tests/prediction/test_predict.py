@@ -189,6 +189,16 @@ def test_films_keep_their_names_where_further_folders_are_named(whole_run, tmp_p
   assert set(_files(tmp_path / "out" / "masks")) == {"film.png", "b/film.png"}
 
 
+def test_a_new_film_does_not_take_the_name_of_an_earlier_one(whole_run, tmp_path):
+  for folder, shown in (("a", "0.png"), ("b", "1.png")):
+    _write(tmp_path / folder, {"film.png": _FILMS[shown]})
+  _, first = _run(whole_run, tmp_path, tmp_path / "a")
+  mask = (tmp_path / "out" / "masks" / "film.png").read_bytes()
+  failed, rows = _run(whole_run, tmp_path, tmp_path / "b" / "film.png", tmp_path / "a", resume=True)
+  assert failed == 1 and "has the name of another film" in rows[0]["reason"] and rows[1] == first[0]
+  assert (tmp_path / "out" / "masks" / "film.png").read_bytes() == mask
+
+
 def test_a_film_that_is_named_twice_is_taken_once(whole_run, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   _write(tmp_path / "a", {"1.png": _FILMS["0.png"]})

@@ -191,6 +191,15 @@ def test_a_run_stopped_by_sigterm_ends_as_an_undisturbed_one(whole_run, tiny_con
   assert _without_speed(_lines(whole_run)) == _without_speed(_lines(tmp_path / "stopped"))
 
 
+def test_a_signal_is_no_longer_kept_once_all_is_saved(whole_run, tiny_config, tmp_path, monkeypatch):
+  shutil.copytree(whole_run, tmp_path / "run")
+  before, during = signal.getsignal(signal.SIGTERM), []
+  evaluate_model = lambda *_, **__: during.append(signal.getsignal(signal.SIGTERM))  # noqa: E731
+  monkeypatch.setattr(train.evaluate, "evaluate_model", evaluate_model)
+  train.train_and_evaluate(tiny_config, str(tmp_path / "run"))
+  assert during == [before]
+
+
 def test_a_longer_run_goes_on_from_a_shorter_one(whole_run, tiny_config, tmp_path, monkeypatch):
   monkeypatch.setattr(train.evaluate, "evaluate_model", lambda *_, **__: None)
   tiny_config.num_epochs = 1

@@ -75,7 +75,8 @@ def find(paths: list[str], output: pathlib.Path, names_before: Mapping[str, str]
     prefix = f"{name}/" if len(paths) > 1 and name else ""
     found.extend(FoundFilm(film.path, prefix + film.name, film.problem) for film in _walk(path, output))
   found = _each_once(found, lambda film: film.path)
-  return _with_unique_names([dataclasses.replace(film, name=names_before.get(film.place, film.name)) for film in found])
+  found = [dataclasses.replace(film, name=names_before.get(film.place, film.name)) for film in found]
+  return _with_unique_names(found, names_before)
 
 
 def has_results(folder: pathlib.Path) -> bool:
@@ -152,18 +153,15 @@ def _may_be_film(entry: os.DirEntry) -> bool:
     return False
 
 
-def _with_unique_names(films: list[FoundFilm]) -> list[FoundFilm]:
-  """The films, with a problem where an earlier one's results have the same name, or one that some file systems, which
-  ignore case, take for the same.
+def _with_unique_names(films: list[FoundFilm], names_before: Mapping[str, str]) -> list[FoundFilm]:
+  """The films, with a problem where another one's results have the same name, or one that some file systems, which
+  ignore case, take for the same. The name belongs to the film that has it from earlier runs, else to the first.
   """
-  taken: set[str] = set()
-  unique = []
-  for film in films:
-    result = result_name(film.name).casefold()
-    if result in taken:
-      film = dataclasses.replace(
-        film, problem="has the name of another film (case is ignored); give it its own --output"
-      )
-    taken.add(result)
-    unique.append(film)
-  return unique
+  owners: dict[str, str] = {}
+  for film in sorted(films, key=lambda film: film.place not in names_before):
+    owners.setdefault(result_name(film.name).casefold(), film.place)
+  problem = "has the name of another film (case is ignored); give it its own --output"
+  return [
+    film if owners[result_name(film.name).casefold()] == film.place else dataclasses.replace(film, problem=problem)
+    for film in films
+  ]

@@ -2,20 +2,20 @@ import flax.linen as nn
 import numpy as np
 import pytest
 
-from covseg.evaluation.evaluate import Evaluator
+from covseg.evaluation.evaluator import Evaluator
 from covseg.runtime import devices
 from input_pipeline.films import Films
 
 
 class _Thresholds(nn.Module):
-  """Calls bright pixels infected and, if asked to, not quite dark ones lung."""
+  """Calls bright pixels infected, films whose first pixel is bright, and, if asked to, not quite dark pixels lung."""
 
   has_lung: bool
 
   @nn.compact
   def __call__(self, images, train):
-    infection, lung = 100 * (images - 0.5), 100 * (images - 0.22)
-    return {"infection": infection, "lung": lung} if self.has_lung else {"infection": infection}
+    logits = {"infection": 100 * (images - 0.5), "presence": 4 * (images[:, :1, :1] - 0.5)}
+    return {**logits, "lung": 100 * (images - 0.22)} if self.has_lung else logits
 
 
 @pytest.mark.parametrize("has_lung", [True, False])
@@ -34,5 +34,6 @@ def test_predictions_are_those_of_each_film_in_turn(tiny_config, has_lung):
     assert found.lung_masks is None
   scores = evaluator.score({}, iter(images), films.masks)
   infected, marked = (images > level for level in (200, 127))
+  np.testing.assert_allclose(scores.of_films["presence"], 1 / (1 + np.exp(2 - images[:, 0, 0] / 63.75)), rtol=1e-5)
   kinds = [marked & infected, marked & ~infected, infected & ~marked, ~(marked | infected)]
   assert np.array_equal(scores.counts.T, [kind.sum(axis=(1, 2)) for kind in kinds])
