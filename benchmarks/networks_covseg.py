@@ -94,7 +94,7 @@ class _InMemory:
   """Arrays in the place of a reader of records."""
 
   has_lung_masks = False
-  opacities = ()
+  opacity_classes = ()
 
   def __init__(self, images: np.ndarray, masks: np.ndarray):
     self._images, self._masks = images, masks
