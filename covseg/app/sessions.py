@@ -62,7 +62,7 @@ class Session:
   """The films of one page."""
 
   def __init__(self, folder: pathlib.Path):
-    folder.parent.mkdir(mode=0o700, exist_ok=True)  # Systems clear folders for temporary files of what is old.
+    folder.parent.mkdir(mode=0o700, exist_ok=True)  # A cleaner of temporary files may have removed it.
     folder.mkdir()
     self.folder = folder
     self.films: dict[str, StoredFilm] = {}

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from covseg import metrics
-from covseg.evaluation import statistics
+from covseg.evaluation import protocols, statistics
 
 Figures = dict[str, float | None]
 
@@ -42,14 +42,13 @@ def figures(scores: Scores, labels: Sequence[str]) -> Figures:
   tp, fp, fn, _ = counts = np.asarray(scores.counts, np.int64).T
   infected, marked = tp + fn > 0, tp + fp > 0
   ranked = {"area": tp + fp, **scores.of_films}
-  of_class = {name: np.array(labels) == name for name in sorted(set(filter(None, labels)))}
   return {
     "films": len(labels),
     "dice": _mean(metrics.dice(counts.T[infected])),
     "sensitivity": _mean(marked[infected]),
     "specificity": _mean(~marked[~infected]),
     **{f"{name}_auc": statistics.auc_of(values, infected) for name, values in ranked.items()},
-    **{f"marked_{name}": _mean(marked[films]) for name, films in of_class.items()},
+    **{f"marked_{name}": _mean(marked[films]) for name, films in protocols.films_of_classes(labels).items()},
   }
 
 

@@ -59,10 +59,13 @@ def summarize(
       for films in np.array_split(by_area, 4)
       if len(films)
     ],
-    "marked_by_class": {
-      name: _marked(counts[np.array(labels) == name], resamples) for name in sorted(set(filter(None, labels)))
-    },
+    "marked_by_class": {name: _marked(counts[films], resamples) for name, films in films_of_classes(labels).items()},
   }
+
+
+def films_of_classes(labels: Sequence[str]) -> dict[str, np.ndarray]:
+  """{class: bool (N,), the films of it}, from the names of N films' classes; empty names are of none."""
+  return {name: np.array(labels) == name for name in sorted(set(filter(None, labels)))}
 
 
 def _means(counts: np.ndarray, borders: Sequence[BorderDistances] | None, resamples: int) -> dict[str, Any]:

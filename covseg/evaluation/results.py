@@ -81,7 +81,7 @@ def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[d
     return {}, []
   # The fingerprint tells models apart, by whatever name they were called.
   expected = {name: value for name, value in _settings(origin).items() if name != "model"}
-  metrics["eval"]["batch_size"] = origin.config.eval.batch_size  # Of no effect.
+  metrics["eval"]["batch_size"] = origin.config.eval.batch_size  # Which changes no result.
   different = [name for name, value in expected.items() if metrics.get(name) != value]
   found = {name: metrics[name] for name in ("robustness", "shortcuts") if metrics.get(name)}
   return found, different + (["films"] if earlier_ids != list(ids) else [])

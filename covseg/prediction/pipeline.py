@@ -57,14 +57,14 @@ class Pipeline:
   """Reading, prediction and writing, with threads on either side of the network.
 
   Attributes:
-    done: what earlier runs have done, as `Journal.done` returns it.
     network_seconds: for how long the network has computed, on cores that the threads share.
     thread_seconds: processor time of each reading and each writing.
   """
 
   def __init__(self, model: Predictor, folder: pathlib.Path, wanted: Wanted, done: dict[str, Done], batch_size: int):
-    self.done, self.network_seconds, self.thread_seconds = done, 0.0, []
-    self._model, self._folder, self._wanted, self._batch_size = model, folder, wanted, batch_size
+    self.network_seconds, self.thread_seconds = 0.0, []
+    self._model, self._folder, self._wanted, self._done = model, folder, wanted, done
+    self._batch_size = batch_size
     self._model_name = f"{model.trained.name} {model.trained.fingerprint}"
 
   def results(self, found: list[FoundFilm]) -> Iterator[ProcessedFilm]:
@@ -98,7 +98,7 @@ class Pipeline:
     try:
       content = film_files.read_bytes(found.path)
       key = f"{digest(content)} {self._model.trained.fingerprint} {self._wanted}"
-      done = self.done.get(found.name)
+      done = self._done.get(found.name)
       if done and done.key == key and prediction_files.exist(self._folder, found, self._wanted, is_dicom(content)):
         return ProcessedFilm(found, key=key, line=done.line)
       return ProcessedFilm(found, key=key, framed=self._model.frame(film_files.decode(content)))
