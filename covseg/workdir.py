@@ -13,7 +13,6 @@ from covseg import configuration
 
 # Before the number of a step, the name of a checkpoint that is saved again.
 ASIDE = ".checkpoint_"
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Workdir:
@@ -113,16 +112,6 @@ def write_whole(path: pathlib.Path, content: str | bytes) -> None:
     beside.replace(path)
   finally:
     beside.unlink(missing_ok=True)
-
-
-def no_formula(value: Any) -> Any:
-  """A cell of a CSV file that a spreadsheet does not take for a formula: after an apostrophe, if it begins like one."""
-  return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
-
-
-def from_no_formula(cell: str) -> str:
-  """What `no_formula` made the cell of."""
-  return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
 
 
 def _metrics(line: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
 from input_pipeline import pixels
-from input_pipeline.exclusion import excluded_training_ids
+from input_pipeline.duplicate_lists import excluded_training_ids
 from input_pipeline.grey_levels import to_grey
 from input_pipeline.pixels import Picture
 from input_pipeline.scaling import resize_image, resize_mask

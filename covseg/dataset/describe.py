@@ -1,7 +1,5 @@
 """Statistics, figures and an audit of a dataset: `python -m covseg dataset`."""
 
-import csv
-import io
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +13,7 @@ from covseg.dataset.duplicates import Pair
 from covseg.workdir import write_whole
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, Films, load_films
+from input_pipeline.tables import to_csv
 
 _OTHER_LEVELS = "mask with more than two levels, or two without 0"
 _OUTSIDE_LUNGS = "infected pixels outside the lungs"
@@ -230,11 +229,8 @@ def _audit_report(
 
 
 def _write_table(path: pathlib.Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-  table = io.StringIO()
-  writer = csv.DictWriter(table, columns or list(rows[0]), lineterminator="\n")
-  writer.writeheader()
-  writer.writerows(rows)
-  write_whole(path, table.getvalue())
+  columns = columns or list(rows[0])
+  write_whole(path, to_csv([columns, *([row[column] for column in columns] for row in rows)]))
 
 
 def _split_order(split: str) -> tuple[int, str]:

@@ -5,10 +5,7 @@ hospitals also differ in how they were taken and stored, so infected and healthy
 hospital where that is possible (Zech et al. 2018, https://doi.org/10.1371/journal.pmed.1002683).
 """
 
-import csv
 import dataclasses
-import io
-import itertools
 import json
 import logging
 import math
@@ -20,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from covseg.evaluation import statistics
-from covseg.workdir import from_no_formula, write_whole
+from covseg.workdir import write_whole
+from input_pipeline.tables import read_csv
 from input_pipeline.wording import first_of
 
 logger = logging.getLogger(__name__)
@@ -142,9 +140,7 @@ def read(predictions: pathlib.Path, labels: pathlib.Path) -> tuple[LabelledFilms
     ValueError: a column is missing, a value is invalid, a film has two labels, or a label has no prediction, or
       several.
   """
-  predicted, labelled = _rows(predictions), _rows(labels)
-  _check_columns(predictions, predicted, _NEEDED)
-  _check_columns(labels, labelled, ("file",))
+  predicted, labelled = _rows(predictions, _NEEDED), _rows(labels, ("file",))
   if not labelled[0].keys() & set(_KNOWN):
     raise ValueError(f"{labels} has none of the columns {', '.join(_KNOWN)}; it has {', '.join(labelled[0])}.")
   lines = _lines_of([row["file"] for row in labelled], [row["file"] for row in predicted], labels, predictions)
@@ -183,37 +179,16 @@ def read(predictions: pathlib.Path, labels: pathlib.Path) -> tuple[LabelledFilms
   return films, len(pairs) - len(done)
 
 
-def _rows(path: pathlib.Path) -> list[dict[str, str]]:
-  """The lines of a CSV file, without empty ones.
-
-  Raises:
-    ValueError: it is no CSV file, has no line, or two columns of one name.
-  """
+def _rows(path: pathlib.Path, needed: Sequence[str]) -> list[dict[str, str]]:
+  """The lines of a table, of which there is at least one, with the columns that are needed."""
   try:
-    header, *lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""))) or [[]]
+    rows = read_csv(path, needed)
   except FileNotFoundError as error:
     hint = " After predict --shard, run it with --resume and without --shard to write that table."
     raise ValueError(f"{path} does not exist.{hint if path.name == 'predictions.csv' else ''}") from error
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from error
-  names = [name.strip().lower() for name in header]
-  twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
-  if twice:
-    raise ValueError(f"{path} has several columns {', '.join(twice)}.")
-  rows = [
-    {name: from_no_formula(cell.strip()) for name, cell in itertools.zip_longest(names, line, fillvalue="") if name}
-    for line in lines
-    if any(map(str.strip, line))
-  ]
   if not rows:
     raise ValueError(f"{path} has no films.")
-  return rows
-
-
-def _check_columns(path: pathlib.Path, rows: Sequence[dict[str, str]], needed: Sequence[str]) -> None:
-  missing = [name for name in needed if name not in rows[0]]
-  if missing:
-    raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(rows[0])}.")
+  return [{name: cell.strip() for name, cell in row.items()} for row in rows]
 
 
 def _lines_of(files: Sequence[str], predicted: Sequence[str], labels: pathlib.Path, table: pathlib.Path) -> list[int]:

@@ -1,7 +1,5 @@
 """What an evaluation leaves in its folder: metrics.json, per_image.csv, figures/ and report.html."""
 
-import csv
-import io
 import json
 import logging
 import pathlib
@@ -12,8 +10,9 @@ from configs import default
 from covseg.evaluation import figures, report
 from covseg.evaluation.assessment import Assessment, Origin, empty_and_full, headline
 from covseg.evaluation.predictions import Predictions
-from covseg.workdir import from_no_formula, no_formula, write_whole
+from covseg.workdir import write_whole
 from input_pipeline.films import Films
+from input_pipeline.tables import read_csv, to_csv
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +74,7 @@ def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[d
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics = {"prune_to": 0, **metrics}  # Which older ones lack.
     metrics["eval"] = {**default.get_config().eval.to_dict(), **metrics["eval"]}
-    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
-      earlier_ids = [from_no_formula(row["id"]) for row in csv.DictReader(file)]
+    earlier_ids = [row["id"] for row in read_csv(folder / "per_image.csv")]
   except (KeyError, OSError, ValueError):
     return {}, []
   # The fingerprint tells models apart, by whatever name they were called.
@@ -101,9 +99,5 @@ def _settings(origin: Origin) -> dict[str, Any]:
 
 
 def _csv(table: dict[str, Sequence[Any]]) -> str:
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  writer.writerow(table)
-  for row in zip(*table.values(), strict=True):
-    writer.writerow([f"{value:.6f}" if isinstance(value, float) else no_formula(value) for value in row])
-  return text.getvalue()
+  lines = zip(*table.values(), strict=True)
+  return to_csv([table, *([f"{value:.6f}" if isinstance(value, float) else value for value in line] for line in lines)])

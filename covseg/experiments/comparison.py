@@ -1,6 +1,5 @@
 """What several runs have reached, on equal terms: a row per configuration."""
 
-import csv
 import dataclasses
 import json
 import math
@@ -19,6 +18,7 @@ from covseg import configuration
 from covseg.evaluation import statistics
 from covseg.models import create_model, shapes_of
 from covseg.workdir import Workdir
+from input_pipeline.tables import read_csv
 
 # What the paper's table says of these networks on COVID-QU-Ex: Dice and IoU.
 _PAPER = {
@@ -118,8 +118,8 @@ def read(path: pathlib.Path, split: str) -> Evaluated:
   config, folder = workdir.read_config(), workdir.evaluation(split)
   try:
     metrics = json.loads((folder / "metrics.json").read_text())
-    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
-      rows = [row for row in csv.DictReader(file) if int(row["true_pixels"]) > 0]
+    films = read_csv(folder / "per_image.csv", ("id", "true_pixels", *METRICS))
+    rows = [row for row in films if int(row["true_pixels"]) > 0]
   except FileNotFoundError as error:
     raise ValueError(
       f"{path} has not been evaluated on {split}. Run python -m covseg evaluate --model={path} --split={split}, or "

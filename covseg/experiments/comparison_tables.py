@@ -1,10 +1,9 @@
 """The table of a comparison as Markdown, CSV and LaTeX."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 from covseg.experiments.comparison import Estimate, Row
+from input_pipeline.tables import to_csv
 
 _HEADINGS = (
   "run",
@@ -75,11 +74,7 @@ def comma_separated(rows: Sequence[Row]) -> str:
       }
     paper_dice, paper_iou = row.paper or (None, None)
     records.append({**record, "p_value": row.p_value, "paper_dice": paper_dice, "paper_iou": paper_iou})
-  table = io.StringIO()
-  writer = csv.DictWriter(table, list(records[0]), lineterminator="\n")
-  writer.writeheader()
-  writer.writerows(records)
-  return table.getvalue()
+  return to_csv([records[0], *(record.values() for record in records)])
 
 
 def _cells(row: Row) -> list[str]:

@@ -84,8 +84,8 @@ def test_its_list_of_duplicates_leaves_films_out_of_training(report, dataset, ca
   ("text", "expected"),
   [
     ("id,split\nabsent,train\n", "leaves 6 of 6"),
-    ("film\nx\n", "has the columns film; expected id and split"),
-    ("", r"has the columns \(none\)"),
+    ("film\nx\n", "dataset.exclude: .*list.csv has no column id, split; it has film"),
+    ("", "has no column id, split; it has none"),
   ],
 )
 def test_a_list_that_cannot_be_meant_is_refused(dataset, tmp_path, text, expected):

@@ -97,7 +97,7 @@ def test_films_that_failed_are_counted_apart(tmp_path):
     (["file,class", "a/1.png,1"], "none of the columns set, infected, severity; it has file, class"),
     (["file,infected,Infected", "a/1.png,1,0"], "several columns infected"),
     (["file,infected", ",1"], r"1 of 1 files .* have no prediction, in .*: \(empty\)"),
-    ([""], "has no films"),
+    ([""], "has no column file; it has none"),
     (["file,infected", "a/1.png,yes"], r"infected of a/1.png is 'yes', which is not a number"),
     (["file,severity", "a/1.png,inf"], "severity of a/1.png is infinite"),
   ],

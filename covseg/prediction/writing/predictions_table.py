@@ -1,9 +1,7 @@
 """predictions.csv, and the journal from which it is written and a run goes on."""
 
 import contextlib
-import csv
 import dataclasses
-import io
 import json
 import pathlib
 import time
@@ -15,7 +13,8 @@ import numpy as np
 from covseg.prediction.prediction import Prediction
 from covseg.prediction.reading.film_search import RESULT_TABLES
 from covseg.severity import Severity
-from covseg.workdir import no_formula, write_whole
+from covseg.workdir import write_whole
+from input_pipeline.tables import to_csv
 
 _PARTS = [field.name for field in dataclasses.fields(Severity)]
 COLUMNS = [
@@ -39,28 +38,23 @@ def line(name: str, model: str, prediction: Prediction) -> str:
   height, width = prediction.film.shape
   severity = prediction.severity
   parts = [None if severity is None else getattr(severity, part) for part in _PARTS]
-  return _csv(
+  cells = [
     *(name, "done", "", width, height, np.count_nonzero(prediction.mask)),
     *(_rounded(value, 2) for value in (prediction.infected_percent_of_film, *parts)),
     *(_rounded(value, 4) for value in (prediction.confidence, prediction.involvement)),
     *(model, "; ".join(prediction.warnings)),
-  )
+  ]
+  return to_csv([cells])
 
 
 def failed_line(name: str, model: str, reason: str) -> str:
   """The line of a film that could not be read, or whose results could not be written."""
   values = {"file": name, "status": "failed", "reason": reason, "model": model}
-  return _csv(*(values.get(column, "") for column in COLUMNS))
+  return to_csv([[values.get(column, "") for column in COLUMNS]])
 
 
 def _rounded(value: float | None, digits: int) -> str:
   return "" if value is None else f"{value:.{digits}f}"
-
-
-def _csv(*values: object) -> str:
-  text = io.StringIO()
-  csv.writer(text, lineterminator="\n").writerow(map(no_formula, values))
-  return text.getvalue()
 
 
 class Done(NamedTuple):
@@ -118,4 +112,4 @@ class Journal:
 
   def write_table(self, lines: Iterable[str]) -> None:
     """Writes predictions.csv."""
-    write_whole(self.table, _csv(*COLUMNS) + "".join(lines))
+    write_whole(self.table, to_csv([COLUMNS]) + "".join(lines))
