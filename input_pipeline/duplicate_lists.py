@@ -47,5 +47,5 @@ def excluded_training_ids(path: str) -> set[str]:
     ) from error
   except ValueError as error:
     raise ValueError(f"dataset.exclude: {error}") from error
-  first_of_training = (next((film for film in pair if film[1] == "train"), None) for pair in pairs)
-  return {film[0] for film in first_of_training if film}
+  chosen = (first if first[1] == "train" else second for first, second in pairs)
+  return {film_id for film_id, split in chosen if split == "train"}
