@@ -34,7 +34,7 @@ class EncoderDecoder(nn.Module):
     features = ENCODERS[self.encoder](name="encoder")(padded, train)
     widths = {"features": self.decoder_features} if self.decoder == "unet" else {}
     decoder = DECODERS[self.decoder](**widths, name="decoder")
-    outputs = heads.Heads(self.heads, name="heads")(decoder(features, train), features[-2:])
+    outputs = heads.Heads(self.heads, name="heads")(decoder(features, train), features)
 
     def full_size(logits: jax.Array) -> jax.Array:
       return blocks.resize(logits, padded.shape[1:3], align_corners=self.decoder == "fpn")[:, :h, :w]

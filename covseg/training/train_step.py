@@ -73,7 +73,7 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
       outputs, updated = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         images,
-        train=not config.optimizer.only,  # Where heads alone learn, the statistics of batch norm stay, too.
+        train=not config.optimizer.only,  # Where heads alone learn, the statistics of what they see stay, too.
         mutable=["batch_stats"],
         rngs={"dropout": dropout_key},
       )

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 import sklearn.metrics
+from flax.traverse_util import flatten_dict
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
@@ -126,6 +127,19 @@ def test_averages_are_those_that_numpy_takes(tiny_config):
   jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), state.variables(), expected)
   far_apart = jax.tree.map(lambda a, b: np.abs(a - b).max() > 1e-4, state.variables(), current())
   assert all(jax.tree.leaves(far_apart))
+
+
+def test_where_a_head_alone_learns_it_has_statistics_of_its_own_and_all_else_stays(tiny_config):
+  tiny_config.model.heads, tiny_config.optimizer.only = ("infection", "presence"), "presence"
+  model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
+  state = create_train_state(model, optimizer, seed=0)
+  before = jax.tree.map(np.array, (state.params, state.batch_stats))
+  images = np.random.default_rng(0).integers(0, 255, (4, 32, 32), np.uint8)
+  state, _ = create_train_step(tiny_config, model, optimizer)(state, {"image": images, "mask": images > 128})
+  moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, (state.params, state.batch_stats))
+  moved = [{"/".join(path) for path, x in flatten_dict(tree).items() if x} for tree in moved]
+  assert moved[0] == {"heads/presence/bias", "heads/presence/kernel"}
+  assert moved[1] == {"heads/presence_norm/mean", "heads/presence_norm/var"}
 
 
 def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
