@@ -4,9 +4,9 @@ python main.py --config=configs/best_stage1.py --config.dataset.manual_dir=FOLDE
 python main.py --config=configs/best_stage2.py --config.dataset.manual_dir=FOLDER --workdir=runs/best_stage2
 
 Validation, threshold 0.5, last epoch: per image over the 466 COVID-19 films Dice 0.794, IoU 0.692;
-with_negatives (932 films) Dice 0.878, IoU 0.827, sensitivity 0.989, specificity 0.961. 9 min after the first
-52 on 2 CPU cores. Its weights and those of a second, longer run are where the training of `best` starts; see
-covseg/trained/released/best.md.
+with_negatives (932 films) Dice 0.878, IoU 0.827, sensitivity 0.989, specificity 0.961, with the head "presence" as it
+was until e6d845b. 9 min after the first 52 on 2 CPU cores. Its weights and those of a second, longer run are where the
+training of `best` starts; see covseg/trained/released/best.md.
 """
 
 from ml_collections import ConfigDict

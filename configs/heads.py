@@ -6,7 +6,8 @@ Goes on from the run of `steady.py`; for `best`, --config.init_from is the mean 
 from changed films of all classes. "involvement" is for any film. It learns from COVID-19 films whether each lung is
 infected, and from the other two classes whether the film has opacities: these two are hard to tell apart by how a film
 was stored, COVID-19 films are easy to tell from both (docs/dataset.md). "presence" is for the published protocol alone:
-it learns which class of COVID-QU-Ex a film is of, and so its hospitals.
+it learns which class of COVID-QU-Ex a film is of, and so its hospitals. In the models that ship, it was fitted exactly
+instead, by a script (docs/other_hospitals.md).
 
 Masks do not change, so validation Dice is the same in every epoch, and the last one is kept. 16 min a network on 2 CPU
 cores. `release` then sets how the network predicts; the commands are in covseg/trained/released/best.md and steady.md.

@@ -21,9 +21,9 @@ class Heads(nn.Module):
   """What a network predicts: float32 logits {head: (B, H, W, 1)} of what is segmented, by 1x1 convolutions.
 
   Two heads predict no pixels. "presence" is of the whole film, (B, 1, 1, 1), from the means, maxima and standard
-  deviations of all encoded features, each normalised over films. "involvement" is of each lung, (B, 1, 2, 1), the one
-  on the left of the film first: whether it has an infection, from the means and maxima of the two coarsest of these
-  features in that lung, as the head "lung" predicts it.
+  deviations of all encoded features that the network passes on, each normalised over films. "involvement" is of each
+  lung, (B, 1, 2, 1), the one on the left of the film first: whether it has an infection, from the means and maxima of
+  the two coarsest of these features in that lung, as the head "lung" predicts it.
   """
 
   heads: tuple[str, ...]
@@ -36,7 +36,7 @@ class Heads(nn.Module):
     for head in self.heads:
       if head == "presence":
         features = jnp.concatenate([_pool_film(level) for level in encoded], axis=-1)
-        # Of the batch wherever the network learns, also where heads alone do.
+        # Where heads alone learn, all else is applied as in evaluation; that this one learns is told by its statistics.
         features = BatchNorm(name="presence_norm")(features, train=self.is_mutable_collection("batch_stats"))
       elif head == "involvement":
         lungs = jax.nn.sigmoid(jax.lax.stop_gradient(logits["lung"]))

@@ -42,3 +42,5 @@ def _check_presence(config: ConfigDict) -> None:
     raise ValueError(
       "The head 'presence' (model.heads) learns from films with and without infection: dataset.cohort=all, not covid."
     )
+  if config.batch_size == 1:
+    raise ValueError("The head 'presence' (model.heads) compares the films of a batch: batch_size=2 or more.")

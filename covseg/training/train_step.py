@@ -60,7 +60,9 @@ def create_resident_train_steps(
 def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation) -> Update:
   """Function of a state and a batch: the state after one step, and the batch's mean loss, float32 ()."""
   heads = tuple(head for head in MASKS if head in config.model.heads)
-  ema_decay = config.optimizer.ema_decay
+  ema_decay, only = config.optimizer.ema_decay, config.optimizer.only
+  # Where heads alone learn, batch norm of the rest keeps its statistics; of heads, "presence" alone has some.
+  mutable = ["batch_stats"] if not only or "presence" in only.split(",") else []
 
   def update(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
@@ -73,12 +75,12 @@ def _create_update(config: ConfigDict, model: nn.Module, optimizer: optax.Gradie
       outputs, updated = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         images,
-        train=not config.optimizer.only,  # Where heads alone learn, the statistics of what they see stay, too.
-        mutable=["batch_stats"],
+        train=not only,
+        mutable=mutable,
         rngs={"dropout": dropout_key},
       )
       loss = network_loss(config.loss, outputs, masks, had_infection, batch.get("opacity"))
-      return loss.mean(), updated.get("batch_stats", {})
+      return loss.mean(), updated.get("batch_stats", state.batch_stats)
 
     (loss, batch_stats), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)

@@ -1,4 +1,4 @@
-"""Heads that predict no pixels, against their definition in numpy."""
+"""Heads that predict no pixels: "presence" against its definition in numpy, and what "involvement" sees."""
 
 import jax
 import numpy as np
@@ -27,6 +27,7 @@ def test_presence_is_linear_in_normalised_means_maxima_and_deviations_of_all_enc
   np.testing.assert_allclose(learning["presence"][:, 0, 0], of_batch, rtol=1e-3, atol=1e-4)
   statistics = updated["batch_stats"]["presence_norm"]
   np.testing.assert_allclose(statistics["mean"], 0.1 * mean, rtol=1e-4)
+  np.testing.assert_allclose(statistics["var"], 0.9 + 0.1 * var, rtol=1e-4)
   known = {"params": variables["params"], "batch_stats": {"presence_norm": {"mean": mean, "var": var}}}
   np.testing.assert_allclose(heads.apply(known, decoded, encoded)["presence"][:, 0, 0], of_batch, rtol=1e-3, atol=1e-4)
 
@@ -36,4 +37,4 @@ def test_involvement_sees_the_two_coarsest_of_the_encoded_features():
   before = heads.apply(variables, decoded, encoded)["involvement"]
   for i, changes in enumerate((False, True, True)):
     others = [x + 1 if i == j else x for j, x in enumerate(encoded)]
-    assert (np.abs(heads.apply(variables, decoded, others)["involvement"] - before) > 1e-3).all() == changes
+    np.testing.assert_array_equal(heads.apply(variables, decoded, others)["involvement"] != before, changes)

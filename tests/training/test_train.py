@@ -129,8 +129,9 @@ def test_averages_are_those_that_numpy_takes(tiny_config):
   assert all(jax.tree.leaves(far_apart))
 
 
-def test_where_a_head_alone_learns_it_has_statistics_of_its_own_and_all_else_stays(tiny_config):
-  tiny_config.model.heads, tiny_config.optimizer.only = ("infection", "presence"), "presence"
+@pytest.mark.parametrize(("only", "statistics"), [("presence", ["mean", "var"]), ("infection", [])])
+def test_where_a_head_alone_learns_all_else_stays(tiny_config, only, statistics):
+  tiny_config.model.heads, tiny_config.optimizer.only = ("infection", "presence"), only
   model, optimizer = create_model(tiny_config.model), create_optimizer(tiny_config.optimizer)
   state = create_train_state(model, optimizer, seed=0)
   before = jax.tree.map(np.array, (state.params, state.batch_stats))
@@ -138,8 +139,8 @@ def test_where_a_head_alone_learns_it_has_statistics_of_its_own_and_all_else_sta
   state, _ = create_train_step(tiny_config, model, optimizer)(state, {"image": images, "mask": images > 128})
   moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, (state.params, state.batch_stats))
   moved = [{"/".join(path) for path, x in flatten_dict(tree).items() if x} for tree in moved]
-  assert moved[0] == {"heads/presence/bias", "heads/presence/kernel"}
-  assert moved[1] == {"heads/presence_norm/mean", "heads/presence_norm/var"}
+  assert moved[0] == {f"heads/{only}/bias", f"heads/{only}/kernel"}
+  assert moved[1] == {f"heads/presence_norm/{name}" for name in statistics}
 
 
 def test_evaluation_agrees_with_one_film_at_a_time(tiny_config):
@@ -430,6 +431,7 @@ def test_a_step_that_cannot_be_saved_again_stays_as_it_was(tiny_config, tmp_path
     ({"dataset.mask_key": "mask"}, "image, infection_mask"),
     ({"optimizer.accumulation_steps": 7}, "more than the 6 batches of the whole training"),
     ({"dataset.name": "covid_qu_ex", "model.heads": ("infection", "presence")}, "dataset.cohort=all, not covid"),
+    ({"model.heads": ("infection", "presence"), "batch_size": 1}, "compares the films of a batch"),
   ],
 )
 def test_a_mistake_writes_no_workdir(tiny_config, tmp_path, override, message):
