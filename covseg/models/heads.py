@@ -36,7 +36,7 @@ class Heads(nn.Module):
     for head in self.heads:
       if head == "presence":
         features = jnp.concatenate([_pool_film(level) for level in encoded], axis=-1)
-        # Where heads alone learn, all else is applied as in evaluation; that this one learns is told by its statistics.
+        # Its statistics may change wherever it learns, also where heads alone do; in evaluation they may not.
         features = BatchNorm(name="presence_norm")(features, train=self.is_mutable_collection("batch_stats"))
       elif head == "involvement":
         lungs = jax.nn.sigmoid(jax.lax.stop_gradient(logits["lung"]))
