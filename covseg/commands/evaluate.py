@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--robustness",
     action="store_true",
-    help="evaluate films under 30 image corruptions, too, which takes 31 times as long",
+    help="evaluate films under 30 image corruptions, too, which takes about 30 times as long",
   )
   parser.add_argument(
     "--shortcuts", action="store_true", help="evaluate films with the lungs blacked out, and the lungs alone, too"

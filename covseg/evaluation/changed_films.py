@@ -1,7 +1,7 @@
 """The figures that are compared between films as they are and films that were changed."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -10,6 +10,8 @@ from covseg import metrics
 from covseg.evaluation import protocols, statistics
 
 Figures = dict[str, float | None]
+# Of N films, uint8 (N, H, W), each changed, uint8 (H, W). It goes to other processes, so it is no lambda.
+ChangeOfFilms = Callable[[np.ndarray], Iterable[np.ndarray]]
 
 
 @jax.tree_util.register_dataclass

@@ -3,16 +3,17 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from configs import default
-from covseg.evaluation import changed_films, evaluate, near_duplicates, predictions, results, robustness, shortcuts
+from covseg.evaluation import evaluate, near_duplicates, predictions, results, robustness, shortcuts, side_by_side
 from covseg.evaluation.assessment import Origin
 from covseg.evaluation.evaluator import Evaluator
 from covseg.runtime import compilation, devices
@@ -22,7 +23,6 @@ from covseg.trained.trained_model import TrainedModel
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, Films, load_films
-from input_pipeline.scaling import resize_image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Request:
     threshold: the probability above which a pixel is infected; None for that of the configuration.
     duplicates: CSV file of near-duplicates; None for the list that ships with the dataset, if one does.
     chosen_films: ids of films for a figure of their own.
-    robustness: whether to evaluate films of worse quality as well, which takes 31 times as long.
+    robustness: whether to evaluate films of worse quality as well, which takes about 30 times as long.
     shortcuts: whether to evaluate films without the lungs, and the lungs alone, as well.
     every: with these two, every N-th film alone is changed.
     reference: with `robustness`, folder of another model's evaluation, to compare with; None for none.
@@ -91,7 +91,7 @@ def run(request: Request) -> None:
     folder.mkdir(parents=True, exist_ok=True)  # An error before the work, not after it.
     mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
     evaluator = Evaluator(config, trained.network, mesh)
-    changed = _changed_films(builder, trained, evaluator, request)
+    changed = _changed_films(builder, trained, request)
     evaluate.evaluate_model(trained, evaluator, films, request.split, folder, validation, changed=changed, **further)
   else:
     source = pathlib.Path(request.predictions).expanduser()
@@ -134,9 +134,7 @@ def _check_nothing_is_lost(folder: pathlib.Path, origin: Origin, films: Films, r
     )
 
 
-def _changed_films(
-  builder: tfds.core.DatasetBuilder, trained: TrainedModel, evaluator: Evaluator, request: Request
-) -> dict[str, Any]:
+def _changed_films(builder: tfds.core.DatasetBuilder, trained: TrainedModel, request: Request) -> dict[str, Any]:
   """{"robustness": ..., "shortcuts": ...}, what is asked for; films are changed at the size of the comparison."""
   if not (request.robustness or request.shortcuts):
     return {}
@@ -144,23 +142,23 @@ def _changed_films(
   films = load_films(FilmReader(builder, request.split, config.dataset, config.eval.image_size))
   films = films.of(np.arange(0, len(films), request.every))
   images, masks, lungs, labels = films.images, films.masks, films.lung_masks, films.labels
-  if reference:  # Before an hour's work.
+  if reference:  # Before the films are predicted.
     robustness.check_reference(reference, images)
   if request.shortcuts and lungs is None:
     raise ValueError(f"--shortcuts blacks out the lungs, and {builder.info.full_name} has no masks of them.")
   if reference and not masks.any():
     raise ValueError("--reference compares Dice, and none of these films has an infection.")
 
-  def score(images: Iterable[np.ndarray]) -> changed_films.Scores:
-    return evaluator.score(trained.variables, (resize_image(image, config.image_size) for image in images), masks)
-
-  # Not those of the evaluation itself, which need not have been at the size of the comparison.
-  clean = score(images)
+  of_lungs = shortcuts.changes(lungs) if request.shortcuts else []
+  # As they are, too: the films of the evaluation itself need not have been at the size of the comparison.
+  changes = [iter, *of_lungs, *(robustness.changes() if request.robustness else [])]
+  each = side_by_side.score_each(trained, images, masks, changes)
+  clean, *scores = tqdm(each, "changed films", len(changes), unit="change", disable=None)
   found: dict[str, Any] = {}
   if request.shortcuts:
-    found["shortcuts"] = shortcuts.assess(score, clean, images, lungs, labels)
+    found["shortcuts"] = shortcuts.assess(scores[: len(of_lungs)], clean, labels)
   if request.robustness:
-    found["robustness"] = robustness.assess(score, clean, images, labels, reference)
+    found["robustness"] = robustness.assess(scores[len(of_lungs) :], clean, images, labels, reference)
     found["robustness"]["every"] = request.every
   return found
 

@@ -6,6 +6,7 @@ exposure differ between hospitals. Seeded: the same films are changed in the sam
 augmentation of this project.
 """
 
+import functools
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,10 +14,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
-from tqdm import tqdm
 
 from covseg.evaluation import changed_films
-from covseg.evaluation.changed_films import Scores
+from covseg.evaluation.changed_films import ChangeOfFilms, Scores
 
 Change = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
@@ -94,8 +94,13 @@ def changed(images: np.ndarray, name: str, severity: float) -> Iterator[np.ndarr
     yield np.asarray(function(Image.fromarray(image), severity, np.random.default_rng((i, 0))))
 
 
+def changes() -> list[ChangeOfFilms]:
+  """What `assess` takes scores under."""
+  return [functools.partial(changed, name=name, severity=severity) for name, severity in _planned()]
+
+
 def assess(
-  score: Callable[[Iterable[np.ndarray]], Scores],
+  scores: Iterable[Scores],
   clean: Scores,
   images: np.ndarray,
   labels: Sequence[str],
@@ -104,9 +109,9 @@ def assess(
   """Figures of a model for films as they are and under each change.
 
   Args:
-    score: scores of films, N times uint8 (H, W).
+    scores: of N films under each of `changes`.
     clean: scores of the films as they are.
-    images: uint8 (N, H, W).
+    images: the films, uint8 (N, H, W).
     labels: N names of classes; empty where a film's is not known.
     reference: what this function returned for another model and the same films; see `check_reference`.
 
@@ -116,9 +121,8 @@ def assess(
     those of `changed_films.figures`.
   """
   found: dict[str, Any] = {"films_crc32": _crc32(images), "clean": changed_films.figures(clean, labels), "changes": []}
-  for name, severity in tqdm(_planned(), "robustness", unit="change", disable=None):
-    figures = changed_films.figures(score(changed(images, name, severity)), labels)
-    found["changes"].append({"change": name, "severity": severity, **figures})
+  for (name, severity), of_change in zip(_planned(), scores, strict=True):
+    found["changes"].append({"change": name, "severity": severity, **changed_films.figures(of_change, labels)})
   found["mean"] = {
     name: None if value is None else float(np.mean([row[name] for row in found["changes"]]))
     for name, value in found["clean"].items()

@@ -6,33 +6,29 @@ https://doi.org/10.1038/s42256-021-00338-7). The floor, what classifiers that se
 `python -m covseg dataset`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from covseg.evaluation import changed_films
-from covseg.evaluation.changed_films import Figures, Scores
+from covseg.evaluation.changed_films import ChangeOfFilms, Figures, Scores
 
 PANELS = {"as_they_are": "As they are", "lungs_black": "Lungs blacked out", "lungs_alone": "Lungs alone"}
 
 
-def assess(
-  score: Callable[[Iterable[np.ndarray]], Scores],
-  clean: Scores,
-  images: np.ndarray,
-  lung_masks: np.ndarray,
-  labels: Sequence[str],
-) -> dict[str, Figures]:
+def changes(lung_masks: np.ndarray) -> list[ChangeOfFilms]:
+  """What `assess` takes scores under, of films with these lungs: bool (N, H, W), the truth."""
+  return [functools.partial(np.multiply, shown) for shown in (~lung_masks, lung_masks)]
+
+
+def assess(scores: Iterable[Scores], clean: Scores, labels: Sequence[str]) -> dict[str, Figures]:
   """{panel: figures} of a model for films as they are, with black lungs, and with all but the lungs black.
 
   Args:
-    score: scores of films, N times uint8 (H, W).
+    scores: of N films under each of `changes`.
     clean: scores of the films as they are.
-    images: uint8 (N, H, W).
-    lung_masks: bool (N, H, W), the truth.
     labels: N names of classes; empty where a film's is not known.
   """
-  found = {"as_they_are": changed_films.figures(clean, labels)}
-  for panel, shown in (("lungs_black", ~lung_masks), ("lungs_alone", lung_masks)):
-    found[panel] = changed_films.figures(score(images * shown), labels)
-  return found
+  of_panels = zip(PANELS, (clean, *scores), strict=True)
+  return {panel: changed_films.figures(of_panel, labels) for panel, of_panel in of_panels}
