@@ -23,6 +23,7 @@ def evaluate_model(
   folder: pathlib.Path,
   validation: Films | None = None,
   *,
+  predictions: Predictions | None = None,
   changed: Mapping[str, Any] | None = None,
   near_duplicates: np.ndarray | None = None,
   chosen_films: Sequence[str] = (),
@@ -31,12 +32,13 @@ def evaluate_model(
 
   `changed`, `near_duplicates` and `chosen_films` are those of `evaluate`.
 
-  Where `validation`, other films, is given, the threshold of a second set of figures is chosen on them. What an earlier
-  evaluation in the folder, with the same settings, has of `changed` is kept.
+  `predictions` are what it predicts, where that is known. Where `validation`, other films, is given, the threshold of a
+  second set of figures is chosen on them. What an earlier evaluation in the folder, with the same settings, has of
+  `changed` is kept.
   """
   origin = origin_of(trained, split)
   kept, different = results.earlier(folder, origin, films.ids)
-  predictions = evaluator.predict(trained.variables, films, split)
+  predictions = predictions or evaluator.predict(trained.variables, films, split)
   on_validation = (validation, evaluator.predict(trained.variables, validation, "threshold")) if validation else None
   changed = ({} if different else kept) | dict(changed or {})
   evaluate(

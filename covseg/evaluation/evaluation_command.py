@@ -13,9 +13,12 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from configs import default
+from covseg import metrics
 from covseg.evaluation import evaluate, near_duplicates, predictions, results, robustness, shortcuts, side_by_side
 from covseg.evaluation.assessment import Origin
+from covseg.evaluation.changed_films import Scores
 from covseg.evaluation.evaluator import Evaluator
+from covseg.evaluation.predictions import Predictions
 from covseg.runtime import compilation, devices
 from covseg.runtime.command_line import UsageError
 from covseg.trained import trained_model
@@ -23,6 +26,7 @@ from covseg.trained.trained_model import TrainedModel
 from covseg.workdir import Workdir
 from input_pipeline import datasets
 from input_pipeline.films import FilmReader, Films, load_films
+from input_pipeline.scaling import resize_image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +95,9 @@ def run(request: Request) -> None:
     folder.mkdir(parents=True, exist_ok=True)  # An error before the work, not after it.
     mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
     evaluator = Evaluator(config, trained.network, mesh)
-    changed = _changed_films(builder, trained, request)
-    evaluate.evaluate_model(trained, evaluator, films, request.split, folder, validation, changed=changed, **further)
+    further["predictions"] = predicted = evaluator.predict(trained.variables, films, request.split)
+    further["changed"] = _changed_films(builder, trained, films, predicted, request)
+    evaluate.evaluate_model(trained, evaluator, films, request.split, folder, validation, **further)
   else:
     source = pathlib.Path(request.predictions).expanduser()
     found = predictions.read_folder(source, films, request.threshold)
@@ -134,13 +139,19 @@ def _check_nothing_is_lost(folder: pathlib.Path, origin: Origin, films: Films, r
     )
 
 
-def _changed_films(builder: tfds.core.DatasetBuilder, trained: TrainedModel, request: Request) -> dict[str, Any]:
-  """{"robustness": ..., "shortcuts": ...}, what is asked for; films are changed at the size of the comparison."""
+def _changed_films(
+  builder: tfds.core.DatasetBuilder, trained: TrainedModel, seen: Films, predicted: Predictions, request: Request
+) -> dict[str, Any]:
+  """{"robustness": ..., "shortcuts": ...}, what is asked for; films are changed at the size of the comparison.
+
+  `predicted` is what the model predicts for the films that were `seen`, as they are.
+  """
   if not (request.robustness or request.shortcuts):
     return {}
   config, reference = trained.config, _reference(request.reference)
   films = load_films(FilmReader(builder, request.split, config.dataset, config.eval.image_size))
-  films = films.of(np.arange(0, len(films), request.every))
+  chosen = slice(None, None, request.every)
+  films = films.of(np.arange(len(films))[chosen])
   images, masks, lungs, labels = films.images, films.masks, films.lung_masks, films.labels
   if reference:  # Before the films are predicted.
     robustness.check_reference(reference, images)
@@ -150,10 +161,14 @@ def _changed_films(builder: tfds.core.DatasetBuilder, trained: TrainedModel, req
     raise ValueError("--reference compares Dice, and none of these films has an infection.")
 
   of_lungs = shortcuts.changes(lungs) if request.shortcuts else []
-  # As they are, too: the films of the evaluation itself need not have been at the size of the comparison.
-  changes = [iter, *of_lungs, *(robustness.changes() if request.robustness else [])]
+  changes = [*of_lungs, *(robustness.changes() if request.robustness else [])]
+  if np.array_equal([resize_image(image, config.image_size) for image in images], seen.images[chosen]):
+    of_films = {head: values[chosen] for head, values in predicted.of_films.items()}
+    known = [Scores(np.asarray(metrics.confusion_counts(predicted.masks[chosen], masks)), of_films)]
+  else:  # The films were not at the size of the comparison.
+    known, changes = [], [iter, *changes]
   each = side_by_side.score_each(trained, images, masks, changes)
-  clean, *scores = tqdm(each, "changed films", len(changes), unit="change", disable=None)
+  clean, *scores = *known, *tqdm(each, "changed films", len(changes), unit="change", disable=None)
   found: dict[str, Any] = {}
   if request.shortcuts:
     found["shortcuts"] = shortcuts.assess(scores[: len(of_lungs)], clean, labels)

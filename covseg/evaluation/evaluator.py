@@ -23,14 +23,11 @@ from input_pipeline.films import Films
 _NUM_SAMPLES = 4
 
 
-def create_eval_step(
-  model: nn.Module, config: ConfigDict, mesh: Mesh
-) -> Callable[[Any, Batch], tuple[jax.Array, Predictions]]:
-  """Jitted function of variables and a batch.
+def create_eval_step(model: nn.Module, config: ConfigDict) -> Callable[[Any, Batch], tuple[jax.Array, Predictions]]:
+  """Function of variables and a batch, to be jitted.
 
   It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the comparison, and
-  returns counts, int32 (B, 4), and predictions for the B films, whole on every device. The configuration is
-  `config.eval`.
+  returns counts, int32 (B, 4), and predictions for the B films. The configuration is `config.eval`.
   """
 
   def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Predictions]:
@@ -45,7 +42,7 @@ def create_eval_step(
     )
     return metrics.confusion_counts(masks, batch["mask"]), predictions
 
-  return compilation.jit(eval_step, out_shardings=devices.replicated(mesh))
+  return eval_step
 
 
 class Evaluator:
@@ -54,18 +51,25 @@ class Evaluator:
   def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh):
     self._mesh = mesh
     self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
-    self._eval_step = create_eval_step(model, config.eval, mesh)
+    eval_step = create_eval_step(model, config.eval)
+
+    def score_step(variables: Any, batch: Batch) -> Scores:  # The compiler leaves out what the scores do not need.
+      counts, predicted = eval_step(variables, batch)
+      return Scores(counts, predicted.of_films)
+
+    whole = devices.replicated(mesh)  # What they return, on every device.
+    self._eval_step, self._score_step = (compilation.jit(f, out_shardings=whole) for f in (eval_step, score_step))
 
   def count_pixels(self, variables: Any, films: Films) -> Iterator[np.ndarray]:
     """Counts of each film in turn, int32 (4,); the variables lie on every device, as those of a training do."""
-    for (counts, _), num_real in self._apply(variables, films.images, films.masks):
+    for (counts, _), num_real in self._apply(self._eval_step, variables, films.images, films.masks):
       yield from np.asarray(counts)[:num_real]
 
   def score(self, variables: Any, images: Iterable[np.ndarray], masks: np.ndarray) -> Scores:
     """Scores of films, N images uint8 (h, w), each asked for when it is needed, and their masks, bool (N, H, W)."""
     variables, found = self._on_devices(variables), []
-    for (counts, predicted), num_real in self._apply(variables, images, masks):
-      found.append(jax.tree.map(lambda x, n=num_real: np.asarray(x)[:n], Scores(counts, predicted.of_films)))
+    for scores, num_real in self._apply(self._score_step, variables, images, masks):
+      found.append(jax.tree.map(lambda x, n=num_real: np.asarray(x)[:n], scores))
     return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
   def samples(self, variables: Any, films: Films) -> np.ndarray:
@@ -78,7 +82,7 @@ class Evaluator:
     """What the network predicts for films, one or more; shows its progress under a title, if that is not empty."""
     variables, found, done = self._on_devices(variables), None, 0
     with tqdm(desc=title, total=len(films), unit="film", disable=None if title else True) as bar:
-      for (_, predicted), num_real in self._apply(variables, films.images, films.masks):
+      for (_, predicted), num_real in self._apply(self._eval_step, variables, films.images, films.masks):
         if found is None:
           found = jax.tree.map(lambda x: np.empty((len(films), *x.shape[1:]), x.dtype), predicted)
         for whole, part in zip(jax.tree.leaves(found), jax.tree.leaves(predicted), strict=True):
@@ -92,9 +96,9 @@ class Evaluator:
     return jax.device_put(jax.tree.map(np.asarray, variables), devices.replicated(self._mesh))
 
   def _apply(
-    self, variables: Any, images: Iterable[np.ndarray], masks: np.ndarray
-  ) -> Iterator[tuple[tuple[jax.Array, Predictions], int]]:
-    """What the eval step returns for each batch, and how many films of the batch are real.
+    self, step: Callable, variables: Any, images: Iterable[np.ndarray], masks: np.ndarray
+  ) -> Iterator[tuple[Any, int]]:
+    """What a step returns for each batch, and how many films of the batch are real.
 
     The next batch is computed while the caller uses this one, and while the images after it are made.
     """
@@ -102,7 +106,7 @@ class Evaluator:
     waiting = []
     for batch, num_real in eval_batches(images, masks, self._batch_size):
       batch = {name: array[share] for name, array in batch.items()}
-      waiting.append((self._eval_step(variables, devices.split_over_batch(self._mesh, batch)), num_real))
+      waiting.append((step(variables, devices.split_over_batch(self._mesh, batch)), num_real))
       if len(waiting) > 1:
         yield waiting.pop(0)
     yield from waiting

@@ -1,7 +1,8 @@
-"""Films scored under many changes, several changes at once."""
+"""Films scored under many changes, by a process for each core."""
 
 import concurrent.futures
 import dataclasses
+import itertools
 import multiprocessing
 import os
 import signal
@@ -21,7 +22,7 @@ from input_pipeline.scaling import resize_image
 _MOST_PROCESSES = 8  # Each takes 0.7 GB of memory.
 _FEWEST_FILMS = 500  # Of a process, which takes seconds to start.
 
-_score_here: Callable[[ChangeOfFilms], Scores] | None = None  # In a process of `score_each`.
+_score_here: Callable[[ChangeOfFilms, slice], Scores] | None = None  # In a process of `score_each`.
 
 
 def score_each(
@@ -29,7 +30,8 @@ def score_each(
 ) -> Iterator[Scores]:
   """Scores of a model for all films under each change, in turn.
 
-  On a CPU, processes score a change each, one for each core: within one prediction, cores wait for each other.
+  On a CPU with several cores, a process for each scores a part of the films: within a prediction, cores wait for each
+  other.
 
   Args:
     trained: the model.
@@ -40,15 +42,19 @@ def score_each(
   Raises:
     ChildProcessError: such a process ended, as it does where memory runs out.
   """
-  count = min(_num_cores(), _MOST_PROCESSES, len(changes), len(changes) * len(images) // _FEWEST_FILMS)
+  count = min(_num_cores(), _MOST_PROCESSES, len(images), len(changes) * len(images) // _FEWEST_FILMS)
   if jax.default_backend() != "cpu" or jax.device_count() > 1 or count < 2:
-    yield from map(_scorer(trained, images, masks), changes)
+    score = _scorer(trained, images, masks)
+    yield from (score(change, slice(None)) for change in changes)
     return
   on_host = dataclasses.replace(trained, variables=jax.tree.map(np.asarray, trained.variables))
   spawn = multiprocessing.get_context("spawn")  # A copy of this process would lack the threads of XLA.
   with concurrent.futures.ProcessPoolExecutor(count, spawn, _start_process, (on_host, images, masks)) as pool:
+    parts = [slice(i, None, count) for i in range(count)]
+    found = pool.map(_score_part, *zip(*itertools.product(changes, parts), strict=True))
     try:
-      yield from pool.map(_score_in_process, changes)
+      for _ in changes:
+        yield _interleaved(list(itertools.islice(found, count)))
     except BaseException as error:  # Ctrl-C, too: nothing waits for the changes that are being scored.
       for process in multiprocessing.active_children():
         process.terminate()
@@ -58,12 +64,14 @@ def score_each(
       raise
 
 
-def _scorer(trained: TrainedModel, images: np.ndarray, masks: np.ndarray) -> Callable[[ChangeOfFilms], Scores]:
+def _scorer(trained: TrainedModel, images: np.ndarray, masks: np.ndarray) -> Callable[[ChangeOfFilms, slice], Scores]:
+  """Function of a change that gives the scores of a part of the films."""
   evaluator = Evaluator(trained.config, trained.network, devices.create_mesh(jax.device_count()))
 
-  def score(change: ChangeOfFilms) -> Scores:
-    seen = (resize_image(image, trained.config.image_size) for image in change(images))
-    return evaluator.score(trained.variables, seen, masks)
+  def score(change: ChangeOfFilms, part: slice) -> Scores:
+    changed = itertools.islice(change(images), part.start, part.stop, part.step)
+    seen = (resize_image(image, trained.config.image_size) for image in changed)
+    return evaluator.score(trained.variables, seen, masks[part])
 
   return score
 
@@ -84,8 +92,20 @@ def _end_with_parent() -> None:
   os._exit(1)
 
 
-def _score_in_process(change: ChangeOfFilms) -> Scores:
-  return _score_here(change)
+def _score_part(change: ChangeOfFilms, part: slice) -> Scores:
+  return _score_here(change, part)
+
+
+def _interleaved(parts: Sequence[Scores]) -> Scores:
+  """The scores of all films, of which each of n parts has every n-th."""
+
+  def interleave(*arrays: np.ndarray) -> np.ndarray:
+    whole = np.empty((sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
+    for i, array in enumerate(arrays):
+      whole[i :: len(arrays)] = array
+    return whole
+
+  return jax.tree.map(interleave, *parts)
 
 
 def _num_cores() -> int:
