@@ -11,7 +11,7 @@ import sklearn.metrics
 from PIL import Image
 
 from covseg import metrics
-from covseg.evaluation import evaluation_command, robustness, shortcuts
+from covseg.evaluation import evaluation_command, robustness, shortcuts, side_by_side
 from covseg.evaluation.changed_films import Scores
 from tests.film_makers import film
 
@@ -152,3 +152,20 @@ def test_evaluate_writes_robustness_and_shortcuts_into_metrics_and_report(whole_
         "test", str(whole_run), robustness=True, shortcuts=True, reference=str(first), output=str(tmp_path / "third")
       )
     )
+
+
+@pytest.mark.parametrize("size, is_known", [(64, True), (256, False)])
+def test_films_as_they_are_are_scored_once_where_the_evaluation_had_them_at_the_size_of_the_comparison(
+  whole_run, tmp_path, monkeypatch, size, is_known
+):
+  counts, score_each = [], side_by_side.score_each
+  monkeypatch.setattr(side_by_side, "score_each", lambda *args: counts.append(len(args[3])) or score_each(*args))
+  evaluation_command.run(
+    evaluation_command.Request(
+      "test", str(whole_run), changes=[f"eval.image_size={size}"], shortcuts=True, output=str(tmp_path)
+    )
+  )
+  assert counts == [2 if is_known else 3]
+  found = json.loads((tmp_path / "metrics.json").read_text())
+  if is_known:
+    assert found["shortcuts"]["as_they_are"]["dice"] == pytest.approx(found["per_image"]["dice"])
