@@ -89,20 +89,33 @@ def run(request: Request) -> None:
     raise UsageError(f"--films={','.join(unknown)}: {request.split} has no such film; its first is {films.ids[0]}.")
   duplicates = near_duplicates.read(request.duplicates or builder, films.ids, request.split)
   folder = _folder(request, trained)
-  further = {"near_duplicates": duplicates, "chosen_films": request.chosen_films}
   if trained:
     _check_nothing_is_lost(folder, evaluate.origin_of(trained, request.split), films, request)
     folder.mkdir(parents=True, exist_ok=True)  # An error before the work, not after it.
     mesh = devices.create_mesh(jax.device_count())  # All devices: batches are rounded up to them.
     evaluator = Evaluator(config, trained.network, mesh)
-    further["predictions"] = predicted = evaluator.predict(trained.variables, films, request.split)
-    further["changed"] = _changed_films(builder, trained, films, predicted, request)
-    evaluate.evaluate_model(trained, evaluator, films, request.split, folder, validation, **further)
+    reference = _reference(request.reference)
+    to_change = _films_to_change(builder, config, request, reference)
+    predicted = evaluator.predict(trained.variables, films, request.split)
+    changed = _changed_films(to_change, trained, films, predicted, request, reference) if to_change else {}
+    evaluate.evaluate_model(
+      trained,
+      evaluator,
+      films,
+      request.split,
+      folder,
+      validation,
+      predictions=predicted,
+      changed=changed,
+      near_duplicates=duplicates,
+      chosen_films=request.chosen_films,
+    )
   else:
     source = pathlib.Path(request.predictions).expanduser()
     found = predictions.read_folder(source, films, request.threshold)
     threshold = None if found.probabilities is None else request.threshold
-    evaluate.evaluate(films, found, Origin(request.split, threshold, str(source), config), folder, **further)
+    origin = Origin(request.split, threshold, str(source), config)
+    evaluate.evaluate(films, found, origin, folder, near_duplicates=duplicates, chosen_films=request.chosen_films)
 
 
 def _check(request: Request) -> None:
@@ -139,30 +152,50 @@ def _check_nothing_is_lost(folder: pathlib.Path, origin: Origin, films: Films, r
     )
 
 
-def _changed_films(
-  builder: tfds.core.DatasetBuilder, trained: TrainedModel, seen: Films, predicted: Predictions, request: Request
-) -> dict[str, Any]:
-  """{"robustness": ..., "shortcuts": ...}, what is asked for; films are changed at the size of the comparison.
+def _films_to_change(
+  builder: tfds.core.DatasetBuilder, config: ConfigDict, request: Request, reference: dict[str, Any] | None
+) -> Films | None:
+  """The films that are changed, images and masks at the size of the comparison; None where none are asked for.
 
-  `predicted` is what the model predicts for the films that were `seen`, as they are.
+  Raises:
+    ValueError: they do not go with the reference, or have no masks of the lungs where these are needed.
   """
   if not (request.robustness or request.shortcuts):
-    return {}
-  config, reference = trained.config, _reference(request.reference)
+    return None
   films = load_films(FilmReader(builder, request.split, config.dataset, config.eval.image_size))
-  chosen = slice(None, None, request.every)
-  films = films.of(np.arange(len(films))[chosen])
-  images, masks, lungs, labels = films.images, films.masks, films.lung_masks, films.labels
-  if reference:  # Before the films are predicted.
-    robustness.check_reference(reference, images)
-  if request.shortcuts and lungs is None:
+  films = films.of(np.arange(0, len(films), request.every))
+  if reference:
+    robustness.check_reference(reference, films.images)
+  if request.shortcuts and films.lung_masks is None:
     raise ValueError(f"--shortcuts blacks out the lungs, and {builder.info.full_name} has no masks of them.")
-  if reference and not masks.any():
+  if reference and not films.masks.any():
     raise ValueError("--reference compares Dice, and none of these films has an infection.")
+  return films
 
+
+def _changed_films(
+  films: Films,
+  trained: TrainedModel,
+  seen: Films,
+  predicted: Predictions,
+  request: Request,
+  reference: dict[str, Any] | None,
+) -> dict[str, Any]:
+  """{"robustness": ..., "shortcuts": ...}, what is asked for.
+
+  Args:
+    films: those of `_films_to_change`.
+    trained: the model.
+    seen: all films, images at the size of its network.
+    predicted: what it predicts for these.
+    request: what to evaluate.
+    reference: the robustness of another model, if one was named.
+  """
+  images, masks, lungs, labels = films.images, films.masks, films.lung_masks, films.labels
+  chosen = slice(None, None, request.every)
   of_lungs = shortcuts.changes(lungs) if request.shortcuts else []
   changes = [*of_lungs, *(robustness.changes() if request.robustness else [])]
-  if np.array_equal([resize_image(image, config.image_size) for image in images], seen.images[chosen]):
+  if np.array_equal([resize_image(image, trained.config.image_size) for image in images], seen.images[chosen]):
     of_films = {head: values[chosen] for head, values in predicted.of_films.items()}
     known = [Scores(np.asarray(metrics.confusion_counts(predicted.masks[chosen], masks)), of_films)]
   else:  # The films were not at the size of the comparison.

@@ -46,7 +46,7 @@ def create_eval_step(model: nn.Module, config: ConfigDict) -> Callable[[Any, Bat
 
 
 class Evaluator:
-  """Applies a network to films, again and again, and is compiled once."""
+  """Applies a network to films, again and again; predictions and scores are each compiled once."""
 
   def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh):
     self._mesh = mesh

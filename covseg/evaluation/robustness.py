@@ -95,7 +95,7 @@ def changed(images: np.ndarray, name: str, severity: float) -> Iterator[np.ndarr
 
 
 def changes() -> list[ChangeOfFilms]:
-  """What `assess` takes scores under."""
+  """The changes whose scores `assess` takes."""
   return [functools.partial(changed, name=name, severity=severity) for name, severity in _planned()]
 
 

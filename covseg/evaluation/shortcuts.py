@@ -18,7 +18,7 @@ PANELS = {"as_they_are": "As they are", "lungs_black": "Lungs blacked out", "lun
 
 
 def changes(lung_masks: np.ndarray) -> list[ChangeOfFilms]:
-  """What `assess` takes scores under, of films with these lungs: bool (N, H, W), the truth."""
+  """The changes whose scores `assess` takes, of films with these masks of the lungs, bool (N, H, W), the truth."""
   return [functools.partial(np.multiply, shown) for shown in (~lung_masks, lung_masks)]
 
 

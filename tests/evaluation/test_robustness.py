@@ -143,7 +143,8 @@ def test_evaluate_writes_robustness_and_shortcuts_into_metrics_and_report(whole_
   (second / "metrics.json").write_text(json.dumps(of_other_weights))
   with pytest.raises(ValueError, match=f"{message} .fingerprint"):
     evaluation_command.run(same)
-  # A reference of other films is refused before any film is changed.
+  # A reference of other films is refused before any film is predicted or changed.
+  monkeypatch.setattr(evaluation_command.Evaluator, "predict", lambda *_: pytest.fail("predicted"))
   for module in (robustness, shortcuts):
     monkeypatch.setattr(module, "assess", lambda *_: pytest.fail("assessed"))
   with pytest.raises(ValueError, match="other films"):
