@@ -23,7 +23,9 @@ from input_pipeline.films import Films
 _NUM_SAMPLES = 4
 
 
-def create_eval_step(model: nn.Module, config: ConfigDict) -> Callable[[Any, Batch], tuple[jax.Array, Predictions]]:
+def create_eval_step(
+  model: nn.Module, config: ConfigDict, masks_only: bool = False
+) -> Callable[[Any, Batch], tuple[jax.Array, Predictions]]:
   """Function of variables and a batch, to be jitted.
 
   It takes images, uint8 (B, h, w), at the network's size, and masks, bool (B, H, W), at that of the comparison, and
@@ -31,7 +33,7 @@ def create_eval_step(model: nn.Module, config: ConfigDict) -> Callable[[Any, Bat
   """
 
   def eval_step(variables: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Predictions]:
-    logits = inference.predict(model, config, variables, inference.to_network(batch["image"]))
+    logits = inference.predict(model, config, variables, inference.to_network(batch["image"]), masks_only)
     probabilities = inference.probabilities(logits, batch["mask"].shape[1:])
     masks = probabilities["infection"] > config.threshold
     predictions = Predictions(
@@ -51,10 +53,10 @@ class Evaluator:
   def __init__(self, config: ConfigDict, model: nn.Module, mesh: Mesh):
     self._mesh = mesh
     self._batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
-    eval_step = create_eval_step(model, config.eval)
+    eval_step, mask_step = (create_eval_step(model, config.eval, masks_only) for masks_only in (False, True))
 
     def score_step(variables: Any, batch: Batch) -> Scores:  # The compiler leaves out what the scores do not need.
-      counts, predicted = eval_step(variables, batch)
+      counts, predicted = mask_step(variables, batch)
       return Scores(counts, predicted.of_films)
 
     whole = devices.replicated(mesh)  # What they return, on every device.

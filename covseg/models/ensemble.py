@@ -1,10 +1,9 @@
 """Several trained networks as one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from covseg.models import blocks, heads
 
@@ -36,12 +35,13 @@ class Ensemble(nn.Module):
       raise ValueError("An ensemble is made of networks that are trained; train each by itself.")
     return mean(self._of_network(i, images) for i in range(len(self.networks)))
 
-  def of_both(self, images: jax.Array, mirrored: jax.Array) -> Logits:
-    """Logits of films, from images of them and mirror images, both (B, H, W, 1); shaped as of one network."""
-    found = [of_pairs(lambda x: self._of_network(0, x), images, mirrored)]
-    for i in range(1, len(self.networks)):
-      found.append(self._of_network(i, images) if i % 2 else _mirror(self._of_network(i, mirrored)))
-    return mean(found)
+  def of_films(self, images: jax.Array) -> list[Logits]:
+    """Logits of films by each network that sees films where mirror images are predicted for, too."""
+    return [self._of_network(i, images) for i in (0, *range(1, len(self.networks), 2))]
+
+  def of_mirrored(self, mirrored: jax.Array) -> list[Logits]:
+    """Logits of mirror images by each network that sees these."""
+    return [self._of_network(i, mirrored) for i in range(0, len(self.networks), 2)]
 
   def _of_network(self, i: int, images: jax.Array) -> Logits:
     side = self.image_sizes[i]
@@ -60,20 +60,13 @@ def mean(predictions: Iterable[Logits]) -> Logits:
   return {head: sum(x) / len(x) for head, x in found.items()}
 
 
-def of_pairs(network: Callable[[jax.Array], Logits], images: jax.Array, mirrored: jax.Array) -> Logits:
-  """Logits of films, the mean of a network's for images and for mirror images; shaped as the network's.
+def mean_of_views(of_films: Sequence[Logits], of_mirrored: Sequence[Logits]) -> Logits:
+  """Logits of films, from those of films and of mirror images by networks; shaped as one network's.
 
-  Heads of films are of the images alone. The network sees both in one batch, so that it is compiled once.
-
-  Args:
-    network: function of images (2 B, H, W, 1).
-    images, mirrored: float32 (B, H, W, 1).
+  The first of each are by the same network. Each network counts the same. Heads of films are of the films alone.
   """
-  pairs = jnp.stack([images, mirrored], axis=1)  # A film's two images lie on one device.
-  logits = network(pairs.reshape(-1, *images.shape[1:]))
-  paired = {head: x.reshape(-1, 2, *x.shape[1:]) for head, x in logits.items()}
-  of_films, of_mirrored = ({head: x[:, i] for head, x in paired.items()} for i in (0, 1))
-  return mean([of_films, _mirror(of_mirrored)])
+  (film, *films), (mirror, *mirrors) = of_films, map(_mirror, of_mirrored)
+  return mean([mean([film, mirror]), *films, *mirrors])
 
 
 def _mirror(logits: Logits) -> Logits:

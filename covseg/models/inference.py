@@ -1,5 +1,6 @@
 """What a model predicts for films: logits of infection and lung at each pixel, and of the film."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -9,6 +10,7 @@ from ml_collections import ConfigDict
 
 from covseg.configuration import check_ranges
 from covseg.models import ensemble, levels, thresholds
+from covseg.models.ensemble import Ensemble, Logits
 from covseg.models.heads import HEADS_OF_FILMS
 
 _PART = (0, 1)
@@ -39,7 +41,9 @@ def to_network(images: jax.Array) -> jax.Array:
   return images[..., None].astype(jnp.float32) / 255
 
 
-def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Array) -> dict[str, jax.Array]:
+def predict(
+  model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Array, masks_only: bool = False
+) -> dict[str, jax.Array]:
   """Logits of films, {"infection": float32 (B, H, W)} at the network's size, and those of its other heads.
 
   "lung" is (B, H, W), too. "presence" is of the film, (B,), and "involvement" of its worse lung, (B,).
@@ -54,30 +58,50 @@ def predict(model: nn.Module, config: ConfigDict, variables: Any, inputs: jax.Ar
       same by the involvement head, of the lung that is likelier to be infected.
     variables: what `model.apply` takes.
     inputs: float32 (B, H, W, 1) in [0, 1].
+    masks_only: of pixels, only whether infection is likelier than the threshold is used. Where heads of films already
+      empty every mask of the batch, nothing is predicted for mirror images.
   """
   if config.flip:
     matched = levels.match(inputs, config.match_levels) if config.match_levels else inputs
-    logits = _of_both(model, variables, inputs, matched[:, :, ::-1])
+    logits = _of_both(model, config, variables, inputs, matched[:, :, ::-1], masks_only)
   else:
     logits = model.apply(variables, inputs, train=False)
   if config.lung_only:
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   if config.own_threshold:
     logits["infection"] -= thresholds.of_films(logits["infection"])
-  for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
-    if head in logits:
-      of_film = logits[head].max(axis=(1, 2), keepdims=True)  # (B, 1, 1, 1), of the worse lung.
-      is_unlikely = jax.nn.sigmoid(of_film) < least
-      bounded = jnp.minimum(logits["infection"], jnp.minimum(of_film, 0.0))
-      logits["infection"] = jnp.where(is_unlikely, bounded, logits["infection"])
+  logits["infection"] = jnp.minimum(logits["infection"], _most(config, logits))
   return {head: x.max(axis=(1, 2, 3)) if head in HEADS_OF_FILMS else x[..., 0] for head, x in logits.items()}
 
 
-def _of_both(model: nn.Module, variables: Any, images: jax.Array, mirrored: jax.Array) -> dict[str, jax.Array]:
+def _most(config: ConfigDict, logits: Logits) -> jax.Array | float:
+  """The largest logits of infection, (B, 1, 1, 1), that heads of films let pass; infinity where they let all pass."""
+  most = jnp.inf
+  for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
+    if head in logits:
+      of_film = logits[head].max(axis=(1, 2), keepdims=True)  # Of the worse lung.
+      is_unlikely = jax.nn.sigmoid(of_film) < least
+      most = jnp.minimum(most, jnp.where(is_unlikely, jnp.minimum(of_film, 0.0), jnp.inf))
+  return most
+
+
+def _of_both(
+  model: nn.Module, config: ConfigDict, variables: Any, images: jax.Array, mirrored: jax.Array, masks_only: bool
+) -> Logits:
   """Logits of films, from images of them and mirror images, both (B, H, W, 1); shaped as the network's."""
-  if isinstance(model, ensemble.Ensemble):
-    return model.apply(variables, images, mirrored, method=model.of_both)
-  return ensemble.of_pairs(lambda x: model.apply(variables, x, train=False), images, mirrored)
+
+  def apply(x: jax.Array, of_ensemble: str) -> list[Logits]:
+    if isinstance(model, Ensemble):
+      return model.apply(variables, x, method=of_ensemble)
+    return [model.apply(variables, x, train=False)]
+
+  of_films = apply(images, "of_films")
+  of_mirrored = functools.partial(apply, mirrored, "of_mirrored")
+  if not masks_only:
+    return ensemble.mean_of_views(of_films, of_mirrored())
+  nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_mirrored))
+  are_empty = jax.nn.sigmoid(_most(config, ensemble.mean(of_films))) <= config.threshold
+  return ensemble.mean_of_views(of_films, jax.lax.cond(are_empty.all(), lambda: nothing, of_mirrored))
 
 
 def probabilities(logits: dict[str, jax.Array], size: tuple[int, int]) -> dict[str, jax.Array]:

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -178,3 +180,40 @@ def test_a_film_whose_lungs_are_probably_clean_has_no_infection(config):
     assert not called[0].any() and called[1:].all()
   config.least_involvement = 0.0
   assert (inference.predict(TwoLungs(), config, {}, images)["infection"] > 0).all()
+
+
+class _Seen(nn.Module):
+  """Infection where the image is bright, involvement by its first row; `note` is called with what it is applied to."""
+
+  note: Callable
+
+  def __call__(self, images, train):
+    jax.debug.callback(self.note, images)
+    return {"infection": 8 * images - 3, "involvement": 8 * images[:, :1].mean(axis=2, keepdims=True) - 4}
+
+
+@pytest.mark.parametrize(
+  ("least", "threshold", "num_seen"),
+  # Probabilities of 0.02 and 0.31, below which infection cannot be more likely; then of 0.98.
+  [(0.0, 0.5, (2, 2, 2)), (0.4, 0.5, (1, 1, 2)), (0.4, 0.3, (1, 2, 2)), (0.99, 0.5, (1, 1, 1))],
+)
+def test_masks_alone_need_no_mirror_image_of_a_film_without_infection(config, least, threshold, num_seen):
+  config.flip, config.least_involvement, config.threshold = True, least, threshold
+  images = np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
+  images[:, 0] = np.reshape([0.0, 0.4, 1.0], (3, 1, 1))
+  seen = []
+  for model in (_Seen(seen.append), Ensemble((_Seen(seen.append), _OnTheLeft(1.0)), (8, 8))):
+    expected = inference.predict(model, config, {}, images)
+    apply = jax.jit(lambda x, model=model: inference.predict(model, config, {}, x, masks_only=True))
+    for i, image in enumerate(images):
+      jax.effects_barrier()
+      seen.clear()
+      found = apply(image[None])
+      jax.effects_barrier()
+      assert len(seen) == num_seen[i]
+      assert found["involvement"] == pytest.approx(expected["involvement"][i], rel=1e-5)
+      masks = (jax.nn.sigmoid(x) > threshold for x in (found["infection"][0], expected["infection"][i]))
+      np.testing.assert_array_equal(*masks)
+    together = apply(images)["infection"]  # One film that is infected, and all are seen in both ways.
+    if least < 0.9:
+      np.testing.assert_allclose(together, expected["infection"], rtol=1e-5, atol=1e-5)
