@@ -9,7 +9,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from scipy import ndimage
 
 from input_pipeline.dicom import file as dicom_file
@@ -21,6 +21,7 @@ from input_pipeline.wording import first_of
 
 # What is wrong with a file is said once, in the error.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # A film whose texts or profile are large is whole.
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"RIFF", b"GIF8")
@@ -82,6 +83,9 @@ def decode(content: bytes) -> Picture:
       remarks = []
       if (pages := getattr(image, "n_frames", 1)) > 1:
         remarks.append(f"has {pages} pages, of which the first is used")
+      if image.format == "PNG":
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as checked:
+          checked.verify()  # Reading alone compares no checksum.
       turn, unread = _turn(image)
       values, has_colours, colours = _values(image, content)
       if image.format == "TIFF":  # Pillow has turned it.
@@ -202,8 +206,10 @@ def _is_transparent_in_part(image: Image.Image) -> bool:
 
 def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:
   """What brings the pixels upright, as far as a picture says, and a remark where that cannot be read; to be called
-  before they are read.
+  before a TIFF is read, as Pillow turns it then.
   """
+  if image.format != "TIFF":
+    image.load()  # A PNG is read for its Exif data, and only the first time is it an error that it is damaged.
   try:
     return EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT), ()
   except Exception:  # Broken Exif data raises errors of any kind, and the pixels are whole.

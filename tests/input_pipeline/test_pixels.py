@@ -151,6 +151,29 @@ def test_broken_exif_data_does_not_cost_the_film_and_it_is_said(file_format):
   assert found.remarks == ("has Exif data that cannot be read",)
 
 
+@pytest.mark.parametrize("name", ["8 bits", "16 bits", "RGB", "LA", "palette", "16-bit RGB", "mask"])
+def test_a_png_with_one_wrong_bit_is_damaged(name):
+  content = _MASKS["1 bit"] if name == "mask" else _FILES[name][0]
+  for i in np.random.default_rng(0).choice(len(content) - 12, 40):  # Without the empty chunk at the end.
+    with pytest.raises(ValueError, match="is damaged|is no PNG"):
+      pixels.decode(content[:i] + bytes([content[i] ^ 16]) + content[i + 1 :])
+
+
+def test_a_png_whose_pixels_break_off_is_damaged_though_its_checksums_are_right():
+  content = picture(film(64))
+  start = content.index(b"IDAT") - 4
+  size = int.from_bytes(content[start : start + 4])
+  part = b"IDAT" + content[start + 8 : start + 8 + size // 2]
+  cut = (len(part) - 4).to_bytes(4) + part + zlib.crc32(part).to_bytes(4)
+  with pytest.raises(ValueError, match="is damaged"):
+    pixels.decode(content[:start] + cut + content[start + 12 + size :])
+
+
+def test_a_png_with_a_large_profile_is_whole():
+  content = _saved(Image.fromarray(FILM), "PNG", icc_profile=bytes(3 << 20))
+  assert np.array_equal(pixels.decode(content).values, FILM)
+
+
 def test_of_several_pages_the_first_is_read_and_it_is_said():
   pages = [Image.fromarray(FILM), Image.fromarray(255 - FILM)]
   found = pixels.decode(_saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
