@@ -7,6 +7,7 @@ meant, and a remark says so.
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from input_pipeline.grey_levels import of_channels, robust_range
 from input_pipeline.limits import RefusedFilm
@@ -108,7 +109,10 @@ def _is_padding(dataset: Any, pixels: np.ndarray) -> np.ndarray:
     return np.zeros(pixels.shape, bool)
   last = value("PixelPaddingRangeLimit")
   first, last = sorted((first, first if last is None else last))
-  return (pixels >= first) & (pixels <= last)
+  areas, _ = ndimage.label((pixels >= first) & (pixels <= last))
+  # Within a film, the value is that of bone or air that the detector could not tell from brighter or darker.
+  at_edge = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
+  return np.isin(areas, at_edge[at_edge > 0])
 
 
 def _displayed(

@@ -47,6 +47,11 @@ def stored_pixels(content: bytes) -> np.ndarray:
     return _pydicom().pixels.pixel_array(read(content), correct_unused_bits=False)
 
 
+def num_bytes(dataset: Any) -> int:
+  """The length of the uncompressed pixels that the elements of a file ask for."""
+  return _pydicom().pixels.utils.get_expected_length(dataset)
+
+
 @functools.cache
 def _pydicom() -> Any:
   """The library."""

@@ -60,9 +60,12 @@ def _check(dataset: Any, content: bytes) -> None:
     raise RefusedFilm(f"has {int(dataset.NumberOfFrames)} frames; one film a file is expected")
   if dataset.BitsAllocated not in (8, 16) or not 1 <= dataset.BitsStored <= dataset.BitsAllocated:
     raise RefusedFilm("stores neither 8 nor 16 bits a pixel")
-  if not dataset.PhotometricInterpretation.startswith(("MONOCHROME", "RGB", "YBR")):
+  if not dataset.PhotometricInterpretation.startswith(("MONOCHROME1", "MONOCHROME2", "RGB", "YBR")):
     raise RefusedFilm("is neither grey nor RGB nor YBR")
-  if dataset.file_meta.TransferSyntaxUID.is_compressed:
+  if not dataset.file_meta.TransferSyntaxUID.is_compressed:
+    if len(dataset.PixelData or b"") < file.num_bytes(dataset):
+      raise RefusedFilm("is a DICOM file that is cut off")
+  else:
     size = _compressed_size(bytes(dataset.PixelData[:65536]))
     expected = int(dataset.Columns), int(dataset.Rows), int(dataset.SamplesPerPixel)
     if size and size != expected:

@@ -80,13 +80,15 @@ def test_headers_that_are_often_wrong_give_the_film_stored_plainly(content, rema
   [
     (dicom(_TWELVE, "JPEG2000Lossless", **_PLAIN)[:-2000], "is a DICOM file that is cut off"),
     (dicom(_TWELVE, "RLELossless", **_PLAIN)[:-2000], "is a DICOM file that is cut off"),
+    (dicom(_TWELVE, **_PLAIN)[:-2], "is a DICOM file that is cut off"),
+    (dicom(_TWELVE, **{**_PLAIN, "PhotometricInterpretation": "MONOCHROME3"}), "is neither grey nor RGB nor YBR"),
     (
       _changed(dicom(_BRIGHTNESS, "JPEGBaseline8Bit"), SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2"),
       "with 1 channel, and holds a compressed image of 64 x 64 pixels with 3 channels",
     ),
   ],
 )
-def test_a_header_that_its_compressed_pixels_contradict_is_refused(content, message):
+def test_a_header_that_its_pixels_contradict_is_refused(content, message):
   with pytest.raises(ValueError, match=message):
     dicom_film.decode(content)
 
@@ -136,6 +138,13 @@ def test_padding_is_black_in_every_syntax_and_beyond_the_stored_bits(syntax, pad
   plain = {**_PLAIN, "PhotometricInterpretation": "MONOCHROME1"}  # In which 0 would be white.
   pixels, *_ = dicom_film.decode(dicom(stored, syntax, **plain, PixelPaddingValue=padding))
   assert (pixels[:9] == 0).all() and pixels[9:].std() > 30
+
+
+def test_bone_as_bright_as_the_padding_stays_bright():
+  stored = np.clip(_TWELVE, 0, 4094)
+  stored[:9] = stored[30:40, 20:50] = 4095
+  pixels, *_ = dicom_film.decode(dicom(stored, **_PLAIN, PixelPaddingValue=4095))
+  assert (pixels[:9] == 0).all() and (pixels[30:40, 20:50] == 255).all()
 
 
 @pytest.mark.parametrize("window", [(2048, 40000), (0, 1), (60000, 10)])
