@@ -10,6 +10,7 @@ from covseg.severity import split_lungs
 # The bounds leave out about one in 200 films of COVID-QU-Ex, or fewer.
 _LEAST_LIKENESS = 0.2
 _LEAST_CONTRAST = 6  # Standard deviation, in 255 levels of grey.
+_FEWEST_LEVELS = 32  # Films of COVID-QU-Ex have 86 or more.
 _LEAST_SIDE = 100
 _LONGEST_SHAPE = 1.7
 _LUNG_SHARE = (0.04, 0.56)
@@ -46,6 +47,9 @@ def _of_picture(film: Radiograph, frame: Frame, seen: np.ndarray) -> list[str]:
     found.append(f"{width} x {height} pixels are not the shape of a chest film")
   if seen.std() < _LEAST_CONTRAST:
     return [*found, "blank or almost so"]
+  step = max(1, min(film.pixels.shape) // 128)
+  if (levels := len(np.unique(film.pixels[::step, ::step]))) < _FEWEST_LEVELS:
+    found.append(f"only {levels} levels of grey")
   if frame.is_negative:
     found.append("looks inverted: bone should be white")
   elif frame.likeness < _LEAST_LIKENESS:

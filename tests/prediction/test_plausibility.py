@@ -39,6 +39,7 @@ _Y, _X = np.mgrid[-1:1:256j, -1:1:256j]
     (127 + 120 * np.sin(9 * _X) * np.cos(7 * _Y), "does not look like"),
     (255 - film(128), "inverted"),
     (film(40), "only 40 x 40 pixels"),
+    (film(128) // 64 * 85, "only 4 levels of grey"),
     (np.repeat(film(128), 2, axis=1), "not the shape"),
     (np.rot90(film(128)), "turned by 270 degrees"),
   ],

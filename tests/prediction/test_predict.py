@@ -378,7 +378,7 @@ def test_dicom_files_without_a_suffix_are_found_and_other_files_are_not(whole_ru
 
 
 def test_pictures_that_are_not_read_are_told_of(whole_run, tmp_path, caplog):
-  files = {"a.png": _FILMS["0.png"], "b.jp2": b"x", "c.nii.gz": b"x", "d.HEIC": b"x", "e.avif": b"x", "notes.xml": b"x"}
+  files = {"a.png": _FILMS["0.png"], "b.jp2": b"x", "c.nii.gz": b"x", "d.HEIC": b"x", "e.pgm": b"x", "notes.xml": b"x"}
   assert _run(whole_run, tmp_path, _write(tmp_path / "films", files))[0] == 0
   assert "4 files in" in caplog.text and "not read here: b.jp2, c.nii.gz, d.HEIC, ..." in caplog.text
 

@@ -18,8 +18,13 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm", ".dicom", ".dic")
-# Of pictures that are not read here.
-_OTHER_SUFFIXES = (".jp2", ".jxl", ".avif", ".heic", ".heif", ".ppm", ".nii", ".nii.gz", ".nrrd", ".npy", ".pdf")
+# Of pictures that are not read here, and of what may hold some.
+# fmt: off
+_OTHER_SUFFIXES = (
+  ".avif", ".dcm.gz", ".fits", ".heic", ".heif", ".j2k", ".jp2", ".jpx", ".jxl", ".jxr", ".mha", ".mhd", ".nii",
+  ".nii.gz", ".npy", ".nrrd", ".pbm", ".pdf", ".pgm", ".ppm", ".psd", ".zip",
+)
+# fmt: on
 # Folders that `predict` writes, beside its table.
 RESULT_FOLDERS = ("masks", "overlays", "lungs", "probabilities", "segmentations")
 RESULT_TABLES = re.compile(r"predictions(-\d+-of-\d+)?\.csv|\.predictions(-\d+-of-\d+)?\.jsonl")  # Tables and journals.
