@@ -4,10 +4,22 @@ import argparse
 import importlib
 import re
 import sys
+from typing import NoReturn
 
 from covseg.commands import COMMANDS
 from covseg.runtime import command_line
 from input_pipeline.wording import did_you_mean
+
+
+class _Parser(argparse.ArgumentParser):
+  """Says of a misspelt option which one may be meant, before it misses others."""
+
+  def error(self, message: str) -> NoReturn:
+    known = list(self._option_string_actions)
+    for given in (argument.partition("=")[0] for argument in sys.argv[2:] if argument.startswith("--")):
+      if given != "--" and not any(name.startswith(given) for name in known) and not given.startswith("--config."):
+        message = f"there is no option {given}{did_you_mean(given, known)}"
+    super().error(message)
 
 
 def main() -> int | None:
@@ -20,7 +32,7 @@ def main() -> int | None:
   if name not in COMMANDS:
     parser.error(f"there is no command {name!r}{did_you_mean(name, COMMANDS)}")
   command = importlib.import_module(f"covseg.commands.{name.replace('-', '_')}")
-  parser = argparse.ArgumentParser(prog=f"python -m covseg {name}", description=f"{COMMANDS[name]}.")
+  parser = _Parser(prog=f"python -m covseg {name}", description=f"{COMMANDS[name]}.")
   command.add_arguments(parser)
   # As main.py has it, --config.eval.flip=True is --set eval.flip=True.
   arguments = parser.parse_args([re.sub(r"^--config\.(?=[\w.]+=)", "--set=", argument) for argument in sys.argv[2:]])

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -83,10 +84,17 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
 
 
 def check_flags(arguments: Iterable[str]) -> None:
-  """Raises UsageError if an argument --config.FIELD=VALUE, or one without a value, names no field."""
+  """Raises UsageError if an argument --config.FIELD=VALUE, or one without a value, names no field; if one lacks
+  "config."; and if --config=FILE names no file.
+  """
   known = flat(default.get_config())
   for argument in arguments:
-    prefix, _, field = argument.lstrip("-").partition("=")[0].partition(".")
+    flag, _, value = argument.lstrip("-").partition("=")
+    prefix, _, field = flag.partition(".")
+    if flag == "config" and value and not pathlib.Path(value).is_file():
+      raise UsageError(f"--config={value}: there is no such file.")
+    if prefix != "config" and (name := next((name for name in (flag, field) if name in known), "")):
+      raise UsageError(f"There is no flag --{flag}; a field is set as in --config.{name}=VALUE.")
     if prefix != "config" or not field or field in known:  # --config=FILE has no field.
       continue
     if of_group := next((name for name in known if name.startswith(f"{field}.")), ""):

@@ -66,6 +66,11 @@ class Pipeline:
     self._model, self._folder, self._wanted, self._done = model, folder, wanted, done
     self._batch_size = batch_size
     self._model_name = f"{model.trained.name} {model.trained.fingerprint}"
+    self._way = f"{model.trained.fingerprint} {wanted}"
+
+  def num_done_otherwise(self) -> int:
+    """Films that earlier runs predicted by another model or setting, or with other results, and that are done again."""
+    return sum(not film.key.endswith(f" {self._way}") for film in self._done.values())
 
   def results(self, found: list[FoundFilm]) -> Iterator[ProcessedFilm]:
     """Each film in turn, with its line or with its problem, after its results are written."""
@@ -97,7 +102,7 @@ class Pipeline:
       return self._failed(found, found.problem)
     try:
       content = film_files.read_bytes(found.path)
-      key = f"{digest(content)} {self._model.trained.fingerprint} {self._wanted}"
+      key = f"{digest(content)} {self._way}"
       done = self._done.get(found.name)
       if done and done.key == key and prediction_files.exist(self._folder, found, self._wanted, is_dicom(content)):
         return ProcessedFilm(found, key=key, line=done.line)

@@ -1,6 +1,8 @@
 """Masks, overlays and a table for a user's own films: `python -m covseg predict`."""
 
+import collections
 import concurrent.futures
+import logging
 import pathlib
 import sys
 import time
@@ -12,10 +14,14 @@ from covseg.prediction import predictor
 from covseg.prediction.pipeline import NO_ROOM, Pipeline, ProcessedFilm, digest
 from covseg.prediction.reading import film_files, film_search
 from covseg.prediction.reading.film_search import FoundFilm
-from covseg.prediction.writing import dicom_seg, prediction_files
+from covseg.prediction.writing import dicom_seg, prediction_files, predictions_table
 from covseg.prediction.writing.prediction_files import Wanted
 from covseg.prediction.writing.predictions_table import Done, Journal
 from covseg.runtime.command_line import UsageError
+
+logger = logging.getLogger(__name__)
+
+_TOLD = {"lacking": "have no segmentation", "kept": "were done before", "warned": "have warnings"}
 
 
 def run(
@@ -75,19 +81,30 @@ def run(
   loaded.warm_up(batch_size)
   journal.begin()
   pipeline, began = Pipeline(loaded, folder, wanted, done, batch_size), time.monotonic()
+  if count_otherwise := pipeline.num_done_otherwise():
+    logger.warning(
+      "%d films in %s were predicted by another model or with other settings, and are done again.",
+      count_otherwise,
+      folder,
+    )
   try:
-    failed, lacking = _note(tqdm(pipeline.results(found), "predict", len(found), unit="film", disable=None), journal)
+    counts = _note(tqdm(pipeline.results(found), "predict", len(found), unit="film", disable=None), journal)
+  except KeyboardInterrupt:
+    raise KeyboardInterrupt("Stopped; the same command with --resume goes on from there.") from None
   except OSError as error:
     if error.errno not in NO_ROOM:
       raise
     raise OSError(f"{folder} takes no more: {error.strerror}. Make room, and go on with --resume.") from error
+  told = [
+    f"{len(found) - counts['failed']} of {len(found)} films are predicted, {counts['failed']} failed",
+    *(f"{counts[kind]} {told}" for kind, told in _TOLD.items() if counts[kind]),
+  ]
   print(
-    f"{len(found) - failed} of {len(found)} films are predicted, {failed} failed"
-    f"{f', {lacking} of the others have no segmentation' if lacking else ''}; see {journal.table}\n"
+    f"{', '.join(told)}; see {journal.table}\n"
     f"It took {time.monotonic() - began:.1f} s, in {pipeline.network_seconds:.1f} s of which the network computed. "
     f"Reading and writing took {sum(pipeline.thread_seconds):.1f} s of a core."
   )
-  return failed + lacking
+  return counts["failed"] + counts["lacking"]
 
 
 def _check_all_are_named(folder: pathlib.Path, done: Mapping[str, Done], found: Sequence[FoundFilm]) -> None:
@@ -105,22 +122,29 @@ def _check_all_are_named(folder: pathlib.Path, done: Mapping[str, Done], found: 
     )
 
 
-def _note(films: Iterable[ProcessedFilm], journal: Journal) -> tuple[int, int]:
-  """Notes each film in the journal, and all in the table; returns how many failed, and how many lack a result."""
-  failed, lacking, lines = 0, 0, []
+def _note(films: Iterable[ProcessedFilm], journal: Journal) -> collections.Counter[str]:
+  """Notes each film in the journal, and all in the table.
+
+  Returns:
+    How many "failed", are "lacking" a result, were "kept" from an earlier run, and are "warned" of.
+  """
+  counts, lines = collections.Counter[str](), []
   for film in films:
     name = film_search.printable(film.found.name)
     if film.problem:
-      failed += 1
+      counts["failed"] += 1
       tqdm.write(f"{name} {film.problem}", file=sys.stderr)
     elif film.lacking:
-      lacking += 1
+      counts["lacking"] += 1
       tqdm.write(f"{name}: {film.lacking}", file=sys.stderr)
     elif film.is_new:
       journal.append(film.found.name, Done(film.key, film.line, film.found.place))
+    else:
+      counts["kept"] += 1
+    counts["warned"] += predictions_table.has_warnings(film.line)
     lines.append(film.line)
   journal.write_table(lines)
-  return failed, lacking
+  return counts
 
 
 def _is_another(film: FoundFilm, earlier: Done) -> bool:

@@ -54,8 +54,8 @@ def errors_in_plain_words(*kinds: type[Exception], status: int = 1) -> Iterator[
     yield
   except UsageError as error:
     _exit(f"Error: {error}", 2)
-  except KeyboardInterrupt:
-    _exit("Stopped.", 130)
+  except KeyboardInterrupt as stop:
+    _exit(str(stop) or "Stopped.", 130)
   except Exception as error:
     if os.environ.get("COVSEG_TRACEBACK"):
       raise

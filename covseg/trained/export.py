@@ -76,6 +76,8 @@ def description(trained: TrainedModel) -> dict[str, Any]:
   size = trained.config.image_size
   has_own = trained.config.eval.own_threshold
   moved = "; of infection, moved so that the threshold of each film lies at 0.5" if has_own else ""
+  gates = {head: trained.config.eval[f"least_{head}"] for head in HEADS_OF_FILMS if head in trained.config.model.heads}
+  gated = [f"; of infection, nowhere above 0.5 where {head} is below {least}" for head, least in gates.items() if least]
   return {
     "model": trained.name,
     "fingerprint": trained.fingerprint,
@@ -84,7 +86,7 @@ def description(trained: TrainedModel) -> dict[str, Any]:
       "Grey film, upright, bone white. Cut off rows and columns of one value at its edges; scale what is "
       f"left to {size} x {size} whatever its shape, bilinear with antialiasing; divide 8-bit levels by 255."
     ),
-    "output": f"float32 (batch, {size}, {size}, 1), probabilities{moved}",
+    "output": f"float32 (batch, {size}, {size}, 1), probabilities{moved}{''.join(gated)}",
     "heads": ", ".join(_heads(trained)),
     "threshold": trained.config.eval.threshold,
     "use": "For research, not for diagnosis.",

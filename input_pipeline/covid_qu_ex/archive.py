@@ -42,8 +42,8 @@ _MEMBER = re.compile(
 HOW_TO_GET_IT = (
   f"Download COVID-QU-Ex with kagglehub.dataset_download({KAGGLE_HANDLE!r}), which is found by itself; or put the "
   f"archive.zip of {KAGGLE_PAGE} (about 1.2 GB), still zipped, into a folder, and name that folder with "
-  "--config.dataset.manual_dir=FOLDER. To try everything without a download, run --config=configs/quickstart.py, which "
-  "uses synthetic films."
+  "--manual_dir=FOLDER (main.py: --config.dataset.manual_dir=FOLDER). To try everything without a download: python "
+  "main.py --config=configs/quickstart.py, which uses synthetic films."
 )
 
 

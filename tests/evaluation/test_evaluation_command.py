@@ -153,6 +153,8 @@ def test_ensembles_of_runs_that_are_called_alike_have_folders_of_their_own(whole
     (["evaluate", "--help"], 0, "Example: python -m covseg evaluate"),
     (["evaluate", "--model=x", "--predictions=y"], 2, "not allowed with"),
     (["evalute", "--model=x"], 2, "evaluate"),
+    (["evaluate", "--splt=test"], 2, "no option --splt (did you mean '--split'?)"),
+    (["predict", "x.png", "--outptu=x"], 2, "no option --outptu (did you mean '--output'?)"),
     (["evaluate", "--model=x", "--every=0", "--shortcuts"], 2, "must be at least 1"),
     (["evaluate", "--set=eval.thresold=0.3"], 2, "did you mean 'eval.threshold'"),
     (["evaluate", "--set=eval.threshold=2"], 2, "must lie between 0 and 1"),

@@ -16,6 +16,7 @@ from covseg.runtime.command_line import UsageError, errors_in_plain_words
     (MemoryError(), 1, "Error: out of memory. Smaller batches (batch_size,"),
     (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), 1, "Error: out of memory."),
     (KeyboardInterrupt(), 130, "Stopped."),
+    (KeyboardInterrupt("Stopped; go on with --resume."), 130, "Stopped; go on with --resume."),
     (ValueError(f"{'long ' * 18}/mnt/my-own-weights/a.npz"), 1, "/mnt/my-own-weights/a.npz"),
     (ZeroDivisionError("division by zero"), 1, "Internal error: ZeroDivisionError: division by zero"),
   ],

@@ -1,6 +1,7 @@
 """predictions.csv, and the journal from which it is written and a run goes on."""
 
 import contextlib
+import csv
 import dataclasses
 import json
 import pathlib
@@ -55,6 +56,11 @@ def failed_line(name: str, model: str, reason: str) -> str:
 
 def _rounded(value: float | None, digits: int) -> str:
   return "" if value is None else f"{value:.{digits}f}"
+
+
+def has_warnings(line: str) -> bool:
+  """Whether the line of a film has warnings."""
+  return bool(next(csv.DictReader([line], COLUMNS))["warnings"])
 
 
 class Done(NamedTuple):
