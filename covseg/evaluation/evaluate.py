@@ -37,7 +37,7 @@ def evaluate_model(
   `changed` is kept.
   """
   origin = origin_of(trained, split)
-  kept, different = results.earlier(folder, origin, films.ids)
+  kept, different = results.earlier(folder, origin, films)
   predictions = predictions or evaluator.predict(trained.variables, films, split)
   on_validation = (validation, evaluator.predict(trained.variables, validation, "threshold")) if validation else None
   changed = ({} if different else kept) | dict(changed or {})

@@ -143,7 +143,7 @@ def _check(request: Request) -> None:
 
 def _check_nothing_is_lost(folder: pathlib.Path, origin: Origin, films: Films, request: Request) -> None:
   """Raises UsageError if the folder has results that take long, which this evaluation would replace by none."""
-  found, different = results.earlier(folder, origin, films.ids)
+  found, different = results.earlier(folder, origin, films)
   lost = [name for name in found if not getattr(request, name)]
   if lost and different:
     raise UsageError(

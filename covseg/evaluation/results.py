@@ -3,8 +3,11 @@
 import json
 import logging
 import pathlib
+import zlib
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from configs import default
 from covseg.evaluation import figures, report
@@ -35,7 +38,7 @@ def write(
     origin: where the predictions come from.
     chosen_films: ids of films for a figure of their own.
   """
-  summary = {**_settings(origin), **assessment.summary}
+  summary = {**_settings(origin), "films_crc32": _crc32(films), **assessment.summary}
   log = origin.workdir.read_metrics() if origin.workdir else []
   pictures = figures.draw(assessment, films, predictions.masks, log, chosen_films)
   page = report.html(summary, assessment.table, films, predictions.masks, pictures, origin)
@@ -58,13 +61,13 @@ def write(
   print(f"All of this evaluation is in {folder}; to read it, open {folder / 'report.html'}")
 
 
-def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def earlier(folder: pathlib.Path, origin: Origin, films: Films) -> tuple[dict[str, Any], list[str]]:
   """What takes long of an earlier evaluation in a folder, and how that differs from one to come.
 
   Args:
     folder: that of the results.
     origin: of the evaluation to come.
-    ids: its films.
+    films: its films.
 
   Returns:
     {"robustness": ..., "shortcuts": ...}, without those that were not measured; and the settings that differ, with
@@ -82,7 +85,14 @@ def earlier(folder: pathlib.Path, origin: Origin, ids: Sequence[str]) -> tuple[d
   metrics["eval"]["batch_size"] = origin.config.eval.batch_size  # Which changes no result.
   different = [name for name, value in expected.items() if metrics.get(name) != value]
   found = {name: metrics[name] for name in ("robustness", "shortcuts") if metrics.get(name)}
-  return found, different + (["films"] if earlier_ids != list(ids) else [])
+  # Evaluations of earlier versions have no checksum.
+  are_same = earlier_ids == films.ids and metrics.get("films_crc32") in (None, _crc32(films))
+  return found, different + ([] if are_same else ["films"])
+
+
+def _crc32(films: Films) -> int:
+  """Of images, as the network sees them, and masks."""
+  return zlib.crc32(np.ascontiguousarray(films.masks), zlib.crc32(np.ascontiguousarray(films.images)))
 
 
 def _settings(origin: Origin) -> dict[str, Any]:

@@ -131,6 +131,7 @@ def test_evaluate_writes_robustness_and_shortcuts_into_metrics_and_report(whole_
   # Without them, an evaluation with the same settings keeps them; one with others is refused.
   found.pop("prune_to")  # As in an evaluation by an earlier version.
   found["eval"].pop("own_threshold")
+  found.pop("films_crc32")
   (second / "metrics.json").write_text(json.dumps(found))
   same = evaluation_command.Request("test", f"{whole_run}/", changes=["eval.batch_size=2"], output=str(second))
   evaluation_command.run(same)
@@ -139,10 +140,10 @@ def test_evaluate_writes_robustness_and_shortcuts_into_metrics_and_report(whole_
   message = "--robustness and --shortcuts and other weights or settings"
   with pytest.raises(ValueError, match=f"{message} .threshold, .*eval.*--output"):
     evaluation_command.run(dataclasses.replace(same, threshold=0.3))
-  of_other_weights = again | {"fingerprint": "0123456789abcdef"}
-  (second / "metrics.json").write_text(json.dumps(of_other_weights))
-  with pytest.raises(ValueError, match=f"{message} .fingerprint"):
-    evaluation_command.run(same)
+  for name, value, told in (("fingerprint", "0123456789abcdef", "fingerprint"), ("films_crc32", 1, "films")):
+    (second / "metrics.json").write_text(json.dumps(again | {name: value}))
+    with pytest.raises(ValueError, match=f"{message} .{told}"):
+      evaluation_command.run(same)
   # A reference of other films is refused before any film is predicted or changed.
   monkeypatch.setattr(evaluation_command.Evaluator, "predict", lambda *_: pytest.fail("predicted"))
   for module in (robustness, shortcuts):
