@@ -140,7 +140,8 @@ def _reason_of_listing(records: pathlib.Path, config: ConfigDict, manual_dir: pa
 def _listing(folder: pathlib.Path) -> str:
   """Digest of the names, sizes and times of change of all files of a folder."""
   digest = hashlib.sha256()
-  for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+  below = (pathlib.Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names)
+  for path in sorted(below):
     if path.is_file() and not path.name.startswith("."):
       status = path.stat()
       digest.update(os.fsencode(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n"))

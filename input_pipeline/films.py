@@ -21,6 +21,8 @@ from input_pipeline.wording import first_of
 
 logger = logging.getLogger(__name__)
 
+_LEAST_KEPT = 0.5  # Part of a mask's area; of outlines that are not filled, hardly anything is kept.
+
 
 @dataclasses.dataclass(frozen=True)
 class Films:
@@ -165,6 +167,8 @@ class FilmReader:
     if any(mask.shape != image.shape for mask in masks):
       self._notes["has a mask of another shape, which is scaled to it"].add(film_id)
     infection, *rest = (resize_mask(mask, self.mask_size) for mask in masks)
+    if infection.mean() < _LEAST_KEPT * masks[0].mean():
+      self._notes[f"has a mask that loses most of its area at {self.mask_size} x {self.mask_size} pixels"].add(film_id)
     lungs = rest[0] if rest else None
     opacity = label in self.opacity_classes if self.opacity_classes else None
     return Film(resize_image(image, self.image_size), infection, lungs, film_id, label, opacity)

@@ -169,12 +169,10 @@ def _mask_as_stored(picture: Picture) -> np.ndarray:
     return values == levels[1]
   if len(levels) == 1 and levels[0] in (0, 1, white):
     return values > 0
-  if picture.is_lossy and levels[-1] <= 2:
-    raise ValueError(
-      f"is no mask: it is nearly black, of levels 0 to {levels[-1]}, as 0 and 1 become in JPEG; store masks as PNG"
-    )
   if picture.is_lossy and levels[-1] < _SOFT[0] * white:
-    return np.zeros(values.shape, bool)
+    raise ValueError(
+      f"is no mask: it is nearly black, of levels up to {levels[-1]}, as 0 and 1 become in JPEG; store masks as PNG"
+    )
   low, high = _SOFT[0] * white, _SOFT[1] * white
   between = (values > low) & (values < high)
   # Where a label map has few levels, those between are areas, and not borders alone.

@@ -148,7 +148,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 def _by_stem(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]:
   """{name without suffix: file} of a folder, hidden files left out; notes as a problem what cannot be one."""
-  files, folders = collections.defaultdict(list), []
+  files, folders, broken = collections.defaultdict(list), [], []
   for file in sorted(folder.iterdir()) if folder.is_dir() else ():
     if file.name.lower() in _OF_WINDOWS or file.name.startswith("."):
       continue
@@ -158,8 +158,11 @@ def _by_stem(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Pat
       files[unicodedata.normalize("NFC", stem)].append(file)  # Systems differ in how they write an umlaut.
     elif file.is_dir() and _holds_pictures(file):
       folders.append(file.name)
+    elif file.is_symlink() and not file.exists():
+      broken.append(file.name)
   problems += _named({stem for stem, named in files.items() if len(named) > 1}, f"names in {folder} occur twice")
   problems += _named(folders, f"folders of pictures in {folder}, where pictures are expected")
+  problems += _named(broken, f"links in {folder} lead nowhere")
   problems += _named([name for name in files if not _is_text(name)], f"names in {folder} are not UTF-8")
   return {stem: named[0] for stem, named in files.items()}
 

@@ -255,6 +255,11 @@ class OwnFilms(tfds.core.GeneratorBasedBuilder):
   Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "a" / "a2.png")
   assert sorted(ids("a")) == ["a1", "a2"]
   assert "it was made from" in caplog.text and "have changed" in caplog.text
+  (tmp_path / "elsewhere").mkdir()
+  (tmp_path / "a" / "linked").symlink_to(tmp_path / "elsewhere")
+  (tmp_path / "elsewhere" / "new.txt").write_text("as a mask that was changed")
+  caplog.clear()
+  assert sorted(ids("a")) == ["a1", "a2"] and "have changed" in caplog.text
   config.manual_dir = ""
   (made_from,) = (tmp_path / "tfds").rglob("made_from.json")
   made_from.unlink()  # As of records that TFDS's own command wrote.

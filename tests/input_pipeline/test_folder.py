@@ -157,6 +157,28 @@ def test_a_film_that_cannot_be_used_is_named(config, tmp_path):
     _load(config, folder)
 
 
+def test_outlines_that_scaling_nearly_deletes_are_told_of(config, tmp_path, caplog):
+  folder = _write(tmp_path / "a")
+  mask, outline = np.zeros((2, 400, 400), np.uint8)
+  mask[10:100, 50:200] = outline[10:100, 50:200] = 255
+  outline[12:98, 52:198] = 0
+  for i, drawn in enumerate((mask, outline)):
+    (folder / "train" / "images" / f"a{i}.jpg").write_bytes(picture(film(400), "JPEG"))
+    (folder / "train" / "masks" / f"a{i}.png").write_bytes(picture(drawn))
+  with caplog.at_level("WARNING"):
+    films = _load(config, folder)
+  assert films.masks[0].sum() == 9 * 15 and films.masks[1].sum() < 20
+  assert "1 of 3 films (a1): each has a mask that loses most of its area at 40 x 40 pixels" in caplog.text
+
+
+def test_links_that_lead_nowhere_are_an_error(config, tmp_path):
+  folder = _write(tmp_path / "a")
+  for kind in ("images", "masks"):
+    (folder / "train" / kind / "a9.png").symlink_to(tmp_path / "unmounted" / "a9.png")
+  with pytest.raises(ValueError, match=r"1 links in .*/train/images lead nowhere \(a9.png\)"):
+    _load(config, folder)
+
+
 def test_folders_and_names_that_cannot_be_used_are_told_of(config, tmp_path):
   folder = _write(tmp_path / "a")
   (folder / "train" / "images" / "patient1").mkdir()

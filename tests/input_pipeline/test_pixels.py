@@ -217,6 +217,12 @@ def test_empty_and_full_masks():
   assert not pixels.decode_mask(picture(empty, "JPEG")).any()
 
 
+@pytest.mark.parametrize("level", [5, 15, 20])
+def test_a_dark_mask_in_jpeg_is_refused_and_not_taken_for_an_empty_one(level):
+  with pytest.raises(ValueError, match="is no mask"):
+    pixels.decode_mask(picture(MASK.astype(np.uint8) * level, "JPEG", quality=75))
+
+
 def test_a_mask_of_0_and_1_in_jpeg_is_refused():
   with pytest.raises(ValueError, match="store masks as PNG"):
     pixels.to_mask(pixels.Picture(np.array([[0, 1, 2]], np.uint8), is_lossy=True))
