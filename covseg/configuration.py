@@ -14,13 +14,22 @@ from covseg.runtime.command_line import UsageError
 from input_pipeline.wording import did_you_mean
 
 # Fields that may change between the start of a run and its resumption: they say where things are, or how they
-# are measured, but do not change what is trained. So may num_epochs where the rate is constant.
-FREE_FIELDS = {
+# are measured, but do not change what is trained.
+_FREE_FIELDS = {
   "dataset.data_dir",
   "dataset.manual_dir",
   "dataset.memory_limit_gb",
   "eval.batch_size",
 }
+
+
+def free_fields(config: ConfigDict) -> set[str]:
+  """Fields that may change between the start of a run and its resumption, or within a row of a comparison.
+
+  The folder of the user's own films is no such field, as it is the dataset.
+  """
+  is_own = config.dataset.name not in ("covid_qu_ex", "cxr_phantom")
+  return _FREE_FIELDS - ({"dataset.manual_dir"} if is_own else set())
 
 
 def check_choice(field: str, value: Any, choices: Iterable[Any]) -> None:
@@ -131,9 +140,12 @@ def from_json(text: str) -> ConfigDict:
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
   """Lines "field: old -> new" of the fields that a resumed run must share with its beginning."""
   old_fields, new_fields = flat(old), flat(new)
-  free = FREE_FIELDS
+  free = free_fields(new)
   if new.optimizer.schedule == "constant":
-    free = free | {"num_epochs"}
+    free |= {"num_epochs"}
+  places = (pathlib.Path(config.dataset.manual_dir).expanduser().absolute() for config in (old, new))
+  if len(set(places)) == 1:  # However it is written.
+    free |= {"dataset.manual_dir"}
   return [
     f"{field}: {old_fields.get(field, 'absent')!r} -> {new_fields.get(field, 'absent')!r}"
     for field in sorted(old_fields.keys() | new_fields.keys())

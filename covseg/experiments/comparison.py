@@ -29,8 +29,6 @@ _PAPER = {
 }
 METRICS = ("dice", "iou", "pixel_accuracy")
 _RESAMPLES = 9999
-# Fields in which the runs of one row may differ.
-_NOT_OF_THE_ROW = configuration.FREE_FIELDS | {"seed"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +179,8 @@ def table(runs: Sequence[Evaluated]) -> list[Row]:
   groups = defaultdict(dict)
   for evaluated in runs:
     fields = configuration.flat(evaluated.config)
-    key = json.dumps({name: fields[name] for name in sorted(fields) if name not in _NOT_OF_THE_ROW})
+    may_differ = configuration.free_fields(evaluated.config) | {"seed"}
+    key = json.dumps({name: fields[name] for name in sorted(fields) if name not in may_differ})
     twin = groups[key].setdefault(evaluated.config.seed, evaluated)
     if twin is not evaluated:
       raise ValueError(

@@ -152,6 +152,16 @@ def test_num_epochs_may_grow_only_where_the_rate_does_not_depend_on_it(tiny_conf
   assert configuration.differences(tiny_config, longer) == ["num_epochs: 2 -> 9"]
 
 
+def test_the_folder_of_ones_own_films_is_the_dataset_and_that_of_an_archive_is_not(tiny_config):
+  moved = tiny_config.copy_and_resolve_references()
+  for name, different in (("covid_qu_ex", []), ("folder", ["dataset.manual_dir: 'films' -> 'other'"])):
+    tiny_config.dataset.name = moved.dataset.name = name
+    tiny_config.dataset.manual_dir, moved.dataset.manual_dir = "films", "other"
+    assert configuration.differences(tiny_config, moved) == different
+    moved.dataset.manual_dir = str(pathlib.Path("films").absolute())
+    assert configuration.differences(tiny_config, moved) == []
+
+
 @pytest.mark.parametrize(
   ("argument", "message"),
   [
