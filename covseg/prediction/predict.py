@@ -21,7 +21,7 @@ from covseg.runtime.command_line import UsageError
 
 logger = logging.getLogger(__name__)
 
-_TOLD = {"lacking": "have no segmentation", "kept": "were done before", "warned": "have warnings"}
+_TOLD = {"lacking": "without a segmentation", "kept": "done before", "warned": "with warnings"}
 
 
 def run(

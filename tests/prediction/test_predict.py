@@ -213,11 +213,11 @@ def test_masks_belong_to_the_line_of_their_film_whatever_ran_before(whole_run, t
   mask = tmp_path / "out" / "masks" / "0.png"
   expected = mask.read_bytes()
   assert _run(whole_run, tmp_path, films, resume=True) == (0, before)
-  assert "5 of 5 films are predicted, 0 failed, 5 were done before" in capsys.readouterr().out
+  assert "5 of 5 films are predicted, 0 failed, 5 done before" in capsys.readouterr().out
   assert not caplog.messages
   _, low = _run(whole_run, tmp_path, films, resume=True, changes=("eval.threshold=0.01",))
   assert caplog.messages[0].startswith(f"5 films in {tmp_path / 'out'} were predicted by another model or with other")
-  assert "were done before" not in capsys.readouterr().out
+  assert "done before" not in capsys.readouterr().out
   assert low != before and mask.read_bytes() != expected
   assert _run(whole_run, tmp_path, films, resume=True) == (0, before)
   assert mask.read_bytes() == expected
@@ -386,9 +386,9 @@ def test_films_with_warnings_are_counted_also_where_they_were_done_before(whole_
   films = _write(tmp_path / "films", {f"{i}.png": picture(film(130)) for i in range(2)} | {"x.png": picture(film(40))})
   _, rows = _run(whole_run, tmp_path, films)
   assert [bool(row["warnings"]) for row in rows] == [False, False, True]
-  assert "0 failed, 1 have warnings; see" in capsys.readouterr().out
+  assert "0 failed, 1 with warnings; see" in capsys.readouterr().out
   _run(whole_run, tmp_path, films, resume=True)
-  assert "0 failed, 3 were done before, 1 have warnings; see" in capsys.readouterr().out
+  assert "0 failed, 3 done before, 1 with warnings; see" in capsys.readouterr().out
 
 
 def test_pictures_that_are_not_read_are_told_of(whole_run, tmp_path, caplog):
@@ -499,7 +499,7 @@ def test_a_film_that_can_have_no_segmentation_keeps_its_other_results(whole_run,
   printed = capfd.readouterr()
   assert whole["status"] == "done" and "segmentation" not in whole["warnings"], printed
   assert failed == 1  # Not all went well.
-  assert "2 of 2 films are predicted, 0 failed, 1 have no segmentation, 2 have warnings; see" in printed.out
+  assert "2 of 2 films are predicted, 0 failed, 1 without a segmentation, 2 with warnings; see" in printed.out
   assert "b.dcm: it has no segmentation" in printed.err
   assert _files(tmp_path / "out" / "segmentations") == {"a.dcm.dcm"}
   assert lacking["status"] == "done" and lacking["infected_pixels"] == whole["infected_pixels"]
