@@ -97,7 +97,7 @@ def run(
     raise OSError(f"{folder} takes no more: {error.strerror}. Make room, and go on with --resume.") from error
   told = [
     f"{len(found) - counts['failed']} of {len(found)} films are predicted, {counts['failed']} failed",
-    *(f"{counts[kind]} {told}" for kind, told in _TOLD.items() if counts[kind]),
+    *(f"{counts[kind]} {words}" for kind, words in _TOLD.items() if counts[kind]),
   ]
   print(
     f"{', '.join(told)}; see {journal.table}\n"
