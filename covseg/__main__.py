@@ -12,12 +12,12 @@ from input_pipeline.wording import did_you_mean
 
 
 class _Parser(argparse.ArgumentParser):
-  """Says of a misspelt option which one may be meant, before it misses others."""
+  """Suggests an option where one is misspelt, also where others are missing."""
 
   def error(self, message: str) -> NoReturn:
     known = list(self._option_string_actions)
     for given in (argument.partition("=")[0] for argument in sys.argv[2:] if argument.startswith("--")):
-      if given != "--" and not any(name.startswith(given) for name in known) and not given.startswith("--config."):
+      if not given.startswith("--config.") and not any(name.startswith(given) for name in known):
         message = f"there is no option {given}{did_you_mean(given, known)}"
     super().error(message)
 

@@ -93,9 +93,7 @@ def override(config: ConfigDict, change: str, fields: Iterable[str]) -> None:
 
 
 def check_flags(arguments: Iterable[str]) -> None:
-  """Raises UsageError if an argument --config.FIELD=VALUE, or one without a value, names no field; if one lacks
-  "config."; and if --config=FILE names no file.
-  """
+  """Raises UsageError where --config=FILE names no file, --config.FIELD no field, or a field lacks "config."."""
   known = flat(default.get_config())
   for argument in arguments:
     flag, _, value = argument.lstrip("-").partition("=")

@@ -79,7 +79,8 @@ class Workdir:
       raise ValueError(f"{self.config_file} cannot be used: {error}") from error
 
   def write_config(self, config: ConfigDict) -> None:
-    """Makes the folder, if need be, and writes config.json."""
+    """Makes the folder, if need be, and writes config.json; checks again, as another process may have trained here."""
+    self.check(config)
     self.path.mkdir(parents=True, exist_ok=True)
     write_whole(self.config_file, configuration.to_json(config) + "\n")
 

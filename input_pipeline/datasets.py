@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
@@ -140,12 +141,21 @@ def _reason_of_listing(records: pathlib.Path, config: ConfigDict, manual_dir: pa
 def _listing(folder: pathlib.Path) -> str:
   """Digest of the names, sizes and times of change of all files of a folder."""
   digest = hashlib.sha256()
-  below = (pathlib.Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names)
-  for path in sorted(below):
+  for path in sorted(_files_below(folder)):
     if path.is_file() and not path.name.startswith("."):
       status = path.stat()
       digest.update(os.fsencode(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n"))
   return digest.hexdigest()
+
+
+def _files_below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Files of a folder and of those below, also of linked ones, each folder once."""
+  seen = {os.path.realpath(folder)}
+  for top, folders, names in os.walk(folder, followlinks=True):
+    yield from (pathlib.Path(top, name) for name in names)
+    places = {os.path.realpath(os.path.join(top, name)): name for name in sorted(folders, reverse=True)}
+    folders[:] = sorted(name for place, name in places.items() if place not in seen)
+    seen |= places.keys()
 
 
 def _create_builder(config: ConfigDict) -> tfds.core.DatasetBuilder:

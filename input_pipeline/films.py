@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import logging
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -219,6 +220,14 @@ class FilmReader:
       yield
     except (RuntimeError, OSError) as error:  # What array_record raises.
       raise ValueError(f"{self._damaged} ({error})") from error
+
+
+def crc32(*arrays: np.ndarray) -> int:
+  """Checksum of the values of arrays, one after another."""
+  checksum = 0
+  for array in arrays:
+    checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+  return checksum
 
 
 def load_films(reader: FilmReader) -> Films:

@@ -207,7 +207,7 @@ def _turn(image: Image.Image) -> tuple[Turn, tuple[str, ...]]:
   before a TIFF is read, as Pillow turns it then.
   """
   if image.format != "TIFF":
-    image.load()  # A PNG is read for its Exif data, and only the first time is it an error that it is damaged.
+    image.load()  # Pillow reports damage once; of a PNG, it would do so below, where errors are those of Exif data.
   try:
     return EXIF_TURNS.get(image.getexif().get(_ORIENTATION_TAG), UPRIGHT), ()
   except Exception:  # Broken Exif data raises errors of any kind, and the pixels are whole.

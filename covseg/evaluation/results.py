@@ -3,18 +3,15 @@
 import json
 import logging
 import pathlib
-import zlib
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from configs import default
 from covseg.evaluation import figures, report
 from covseg.evaluation.assessment import Assessment, Origin, empty_and_full, headline
 from covseg.evaluation.predictions import Predictions
 from covseg.workdir import write_whole
-from input_pipeline.films import Films
+from input_pipeline.films import Films, crc32
 from input_pipeline.tables import read_csv, to_csv
 
 logger = logging.getLogger(__name__)
@@ -38,7 +35,7 @@ def write(
     origin: where the predictions come from.
     chosen_films: ids of films for a figure of their own.
   """
-  summary = {**_settings(origin), "films_crc32": _crc32(films), **assessment.summary}
+  summary = {**_settings(origin), "films_crc32": crc32(films.images, films.masks), **assessment.summary}
   log = origin.workdir.read_metrics() if origin.workdir else []
   pictures = figures.draw(assessment, films, predictions.masks, log, chosen_films)
   page = report.html(summary, assessment.table, films, predictions.masks, pictures, origin)
@@ -86,13 +83,8 @@ def earlier(folder: pathlib.Path, origin: Origin, films: Films) -> tuple[dict[st
   different = [name for name, value in expected.items() if metrics.get(name) != value]
   found = {name: metrics[name] for name in ("robustness", "shortcuts") if metrics.get(name)}
   # Evaluations of earlier versions have no checksum.
-  are_same = earlier_ids == films.ids and metrics.get("films_crc32") in (None, _crc32(films))
+  are_same = earlier_ids == films.ids and metrics.get("films_crc32") in (None, crc32(films.images, films.masks))
   return found, different + ([] if are_same else ["films"])
-
-
-def _crc32(films: Films) -> int:
-  """Of images, as the network sees them, and masks."""
-  return zlib.crc32(np.ascontiguousarray(films.masks), zlib.crc32(np.ascontiguousarray(films.images)))
 
 
 def _settings(origin: Origin) -> dict[str, Any]:

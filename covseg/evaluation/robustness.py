@@ -8,7 +8,6 @@ augmentation of this project.
 
 import functools
 import io
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from covseg.evaluation import changed_films
 from covseg.evaluation.changed_films import ChangeOfFilms, Scores
+from input_pipeline.films import crc32
 
 Change = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
@@ -120,7 +120,7 @@ def assess(
     figures over all changes, "relative_error": see `relative_error`, or None without a reference}. The figures are
     those of `changed_films.figures`.
   """
-  found: dict[str, Any] = {"films_crc32": _crc32(images), "clean": changed_films.figures(clean, labels), "changes": []}
+  found: dict[str, Any] = {"films_crc32": crc32(images), "clean": changed_films.figures(clean, labels), "changes": []}
   for (name, severity), of_change in zip(_planned(), scores, strict=True):
     found["changes"].append({"change": name, "severity": severity, **changed_films.figures(of_change, labels)})
   found["mean"] = {
@@ -146,17 +146,13 @@ def relative_error(found: Mapping[str, Any], reference: Mapping[str, Any]) -> di
 def check_reference(reference: Mapping[str, Any], images: np.ndarray) -> None:
   """Raises ValueError if a reference, of `assess`, has other changes, or other films than these, uint8 (N, H, W)."""
   changes = [(row["change"], row["severity"]) for row in reference["changes"]]
-  films = len(images), _crc32(images)
+  films = len(images), crc32(images)
   if changes != _planned() or (reference["clean"]["films"], reference.get("films_crc32")) != films:
     raise ValueError("The reference was evaluated under other changes, or on other films (--split, --cohort, --every).")
 
 
 def _planned() -> list[tuple[str, float]]:
   return [(name, severity) for name, (_, severities, _) in CHANGES.items() for severity in severities]
-
-
-def _crc32(images: np.ndarray) -> int:
-  return zlib.crc32(np.ascontiguousarray(images))
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

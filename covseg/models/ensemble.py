@@ -36,11 +36,11 @@ class Ensemble(nn.Module):
     return mean(self._of_network(i, images) for i in range(len(self.networks)))
 
   def of_films(self, images: jax.Array) -> list[Logits]:
-    """Logits of films by each network that sees films where mirror images are predicted for, too."""
+    """Logits of images of films (B, H, W, 1), by each network that sees these where others see mirror images."""
     return [self._of_network(i, images) for i in (0, *range(1, len(self.networks), 2))]
 
   def of_mirrored(self, mirrored: jax.Array) -> list[Logits]:
-    """Logits of mirror images by each network that sees these."""
+    """Logits of mirror images (B, H, W, 1), by each network that sees these."""
     return [self._of_network(i, mirrored) for i in range(0, len(self.networks), 2)]
 
   def _of_network(self, i: int, images: jax.Array) -> Logits:

@@ -70,19 +70,19 @@ def predict(
     logits["infection"] = jnp.minimum(logits["infection"], logits["lung"])
   if config.own_threshold:
     logits["infection"] -= thresholds.of_films(logits["infection"])
-  logits["infection"] = jnp.minimum(logits["infection"], _most(config, logits))
+  logits["infection"] = jnp.minimum(logits["infection"], _upper_bound(config, logits))
   return {head: x.max(axis=(1, 2, 3)) if head in HEADS_OF_FILMS else x[..., 0] for head, x in logits.items()}
 
 
-def _most(config: ConfigDict, logits: Logits) -> jax.Array | float:
+def _upper_bound(config: ConfigDict, logits: Logits) -> jax.Array | float:
   """The largest logits of infection, (B, 1, 1, 1), that heads of films let pass; infinity where they let all pass."""
-  most = jnp.inf
+  bound = jnp.inf
   for head, least in (("presence", config.least_presence), ("involvement", config.least_involvement)):
     if head in logits:
       of_film = logits[head].max(axis=(1, 2), keepdims=True)  # Of the worse lung.
       is_unlikely = jax.nn.sigmoid(of_film) < least
-      most = jnp.minimum(most, jnp.where(is_unlikely, jnp.minimum(of_film, 0.0), jnp.inf))
-  return most
+      bound = jnp.minimum(bound, jnp.where(is_unlikely, jnp.minimum(of_film, 0.0), jnp.inf))
+  return bound
 
 
 def _of_both(
@@ -100,7 +100,7 @@ def _of_both(
   if not masks_only:
     return ensemble.mean_of_views(of_films, of_mirrored())
   nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_mirrored))
-  are_empty = jax.nn.sigmoid(_most(config, ensemble.mean(of_films))) <= config.threshold
+  are_empty = jax.nn.sigmoid(_upper_bound(config, ensemble.mean(of_films))) <= config.threshold
   return ensemble.mean_of_views(of_films, jax.lax.cond(are_empty.all(), lambda: nothing, of_mirrored))
 
 

@@ -68,9 +68,10 @@ class Pipeline:
     self._model_name = f"{model.trained.name} {model.trained.fingerprint}"
     self._way = f"{model.trained.fingerprint} {wanted}"
 
-  def num_done_otherwise(self) -> int:
-    """Films that earlier runs predicted by another model or setting, or with other results, and that are done again."""
-    return sum(not film.key.endswith(f" {self._way}") for film in self._done.values())
+  def num_done_otherwise(self, found: list[FoundFilm]) -> int:
+    """How many films earlier runs predicted by another model or setting, or with other results; they are done again."""
+    done = (self._done.get(film.name) for film in found)
+    return sum(film is not None and not film.key.endswith(f" {self._way}") for film in done)
 
   def results(self, found: list[FoundFilm]) -> Iterator[ProcessedFilm]:
     """Each film in turn, with its line or with its problem, after its results are written."""

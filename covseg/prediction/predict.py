@@ -81,7 +81,7 @@ def run(
   loaded.warm_up(batch_size)
   journal.begin()
   pipeline, began = Pipeline(loaded, folder, wanted, done, batch_size), time.monotonic()
-  if count_otherwise := pipeline.num_done_otherwise():
+  if count_otherwise := pipeline.num_done_otherwise(found):
     logger.warning(
       "%d films in %s were predicted by another model or with other settings, and are done again.",
       count_otherwise,

@@ -77,7 +77,6 @@ def train_and_evaluate(config: ConfigDict, workdir_path: str) -> None:
   with lock:
     with stop_on_signal() as stop_asked:  # Until all is saved: an evaluation is stopped at once.
       if devices.is_main_process():
-        workdir.check(config)  # Another process may have trained there meanwhile.
         workdir.write_config(config)
       best = _best_state(run, readers["train"], order, validation, stop_asked)
     if best is not None:

@@ -110,7 +110,7 @@ def _is_padding(dataset: Any, pixels: np.ndarray) -> np.ndarray:
   last = value("PixelPaddingRangeLimit")
   first, last = sorted((first, first if last is None else last))
   areas, _ = ndimage.label((pixels >= first) & (pixels <= last))
-  # Within a film, the value is that of bone or air that the detector could not tell from brighter or darker.
+  # Away from the edge it is a value of the film, as of bone that saturates the detector.
   at_edge = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
   return np.isin(areas, at_edge[at_edge > 0])
 

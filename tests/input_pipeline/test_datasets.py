@@ -257,6 +257,9 @@ class OwnFilms(tfds.core.GeneratorBasedBuilder):
   assert "it was made from" in caplog.text and "have changed" in caplog.text
   (tmp_path / "elsewhere").mkdir()
   (tmp_path / "a" / "linked").symlink_to(tmp_path / "elsewhere")
+  for name in ("a", "elsewhere"):  # Links that lead round and round.
+    for i in range(3):
+      (tmp_path / name / f"round{i}").symlink_to(tmp_path / "a")
   (tmp_path / "elsewhere" / "new.txt").write_text("as a mask that was changed")
   caplog.clear()
   assert sorted(ids("a")) == ["a1", "a2"] and "have changed" in caplog.text

@@ -274,13 +274,16 @@ def test_a_film_too_large_for_the_memory_fails_alone(whole_run, tmp_path, monkey
   assert [row["reason"] for row in rows] == ["", "", "does not fit into memory", "", ""]
 
 
-def test_shards_together_are_the_whole(whole_run, tmp_path):
+def test_shards_together_are_the_whole(whole_run, tmp_path, caplog):
   films = _write(tmp_path / "films", _FILMS)
   _, expected = _run(whole_run, tmp_path, films, output="whole")
   for i in (1, 2, 3):
     predict.run([films], str(whole_run), str(tmp_path / "out"), Wanted(), shard=(i, 3))
   parts = [_rows(tmp_path / "out" / f"predictions-{i}-of-3.csv") for i in (1, 2, 3)]
   assert [len(part) for part in parts] == [2, 2, 1]
+  changes = ("eval.threshold=0.01",)
+  predict.run([films], str(whole_run), str(tmp_path / "out"), Wanted(), shard=(3, 3), resume=True, changes=changes)
+  assert caplog.messages[0].startswith("1 films in")  # Not those of the other shards.
   assert _run(whole_run, tmp_path, films, resume=True) == (0, expected)
 
 
